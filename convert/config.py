@@ -1,0 +1,117 @@
+"""Training configuration: frozen dataclasses read from TOML. An unknown key is an error that names the nearest known one."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import tomllib
+import typing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from edgecolor.errors import ConfigError
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Where pictures come from. ``train`` is a folder of pictures and of stored zips of pictures, searched recursively."""
+
+    train: str = "../shared/data/train"
+    validation: str = ""  # empty: a deterministic share of ``train``, by the hash of each file's name
+    validation_share: float = 0.02
+    short_side: int = 144  # pictures are decoded once and kept at this short side
+    oversample: dict[str, float] = field(default_factory=dict)  # name prefix (before the last "-") -> factor
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """Which network, and its widths (see convert.network)."""
+
+    kind: Literal["edgecolor", "seed"] = "edgecolor"
+    lite: int = 0
+    channels: tuple[int, int, int] = (160, 96, 64)
+    blocks: tuple[int, int, int] = (2, 1, 2)
+
+
+@dataclass(frozen=True)
+class BinsConfig:
+    """The ab-bin classification head (Zhang et al. 2016): k-means bins, soft targets, rebalancing, annealed mean."""
+
+    count: int = 96
+    neighbours: int = 5
+    sigma: float = 5.0  # CIELAB units
+    rebalance: float = 0.5  # 0: by frequency, 1: uniform over bins
+    temperature: float = 0.38
+
+
+@dataclass(frozen=True)
+class StageConfig:
+    """One stage of training. ``features``: decoder on the frozen encoder's cached features. ``whole``: the network."""
+
+    name: str
+    kind: Literal["features", "whole"]
+    steps: int
+    batch: int = 128
+    size: int = 128  # side of the network's input
+    crop: tuple[float, float] = (0.6, 1.0)  # side of the square crop, as a share of the picture's short side
+    camera: float = 0.3  # share of pictures that get camera augmentation
+    passes: int = 3  # features: how many crops of the data set are cached
+    optimizer: Literal["adamw", "adam"] = "adamw"
+    learning_rate: float = 2e-3
+    encoder_rate: float = 0.1  # whole: the encoder's learning rate, as a share of learning_rate
+    frozen_blocks: int = 2  # whole: the stem and this many first blocks stay as published
+    warmup: int = 300
+    bins_weight: float = 1.0
+    annealed_share: float = 0.6  # the regression head aims at this share of the annealed mean, and the rest of the truth
+    pixels: int = 256  # how many pixels of a grid take part in a step's loss; 0: all
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """A whole training run."""
+
+    out: str
+    seed: int = 1
+    ema: float = 0.998
+    checkpoint_every: int = 500
+    validate_every: int = 1000
+    data: DataConfig = DataConfig()
+    network: NetworkConfig = NetworkConfig()
+    bins: BinsConfig = BinsConfig()
+    stage: tuple[StageConfig, ...] = ()
+
+
+def _build(cls: type[T], table: dict[str, Any], where: str) -> T:
+    hints = typing.get_type_hints(cls)
+    known = {f.name for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    values: dict[str, Any] = {}
+    for key, value in table.items():
+        if key not in known:
+            near = difflib.get_close_matches(key, known, 1)
+            raise ConfigError(f"{where}: unknown key {key!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
+        hint = hints[key]
+        if dataclasses.is_dataclass(hint):
+            value = _build(typing.cast(type, hint), value, f"{where}.{key}")
+        elif key == "stage":
+            value = tuple(_build(StageConfig, item, f"{where}.stage[{i}]") for i, item in enumerate(value))
+        elif typing.get_origin(hint) is tuple:
+            value = tuple(value)
+        elif typing.get_origin(hint) is Literal and value not in typing.get_args(hint):
+            raise ConfigError(f"{where}.{key}: {value!r} is none of {', '.join(typing.get_args(hint))}")
+        values[key] = value
+    try:
+        return cls(**values)
+    except TypeError as error:
+        raise ConfigError(f"{where}: {error}") from error
+
+
+def load_config(path: Path) -> TrainConfig:
+    """Read a TOML file. Raises ConfigError with file and key."""
+    try:
+        table = tomllib.loads(path.read_text())
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: {error}") from error
+    return _build(TrainConfig, table, str(path))

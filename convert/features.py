@@ -1,0 +1,131 @@
+"""The frozen encoder's features of many random crops, computed once and kept as uint8, to train a decoder on.
+
+Each channel is standardized over the data and stored over +-4 deviations. Standardization is folded into the
+decoder's first 1x1 convolutions afterwards, so that nothing of it is left in the exported network.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from convert.config import StageConfig, TrainConfig
+from convert.dataset import PictureCache, sample_batch
+from convert.network import build_encoder
+from edgecolor.color import luma_codes, luma_to_lightness
+
+_SPAN = 4.0  # standard deviations either side of the mean that a byte covers
+_BATCH = 64
+_STATISTICS = 2048  # crops that the mean and deviation are taken over
+
+
+def network_input(luma: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Luma (N, S, S) uint8 full range -> the network's input (N, S, S, 1): L*/50 - 1 of the gray value."""
+    table = luma_to_lightness(luma_codes(np.uint8)) / np.float32(50) - np.float32(1)
+    return np.asarray(table[luma][..., None], np.float32)
+
+
+class FeatureCache:
+    """Rows of (features at strides 4, 8, 16, 32; ab target), memory-mapped. Made resumably; read at random."""
+
+    def __init__(self, folder: Path, pictures: PictureCache, config: TrainConfig, stage: StageConfig) -> None:
+        self._encoder = build_encoder(config.network.lite, stage.size)
+        self.shapes = [tuple(int(n) for n in tap.shape[1:]) for tap in self._encoder.outputs]
+        self.rows = stage.passes * len(pictures)
+        key = [config.seed, config.network.lite, stage.size, stage.crop, stage.camera, config.data.short_side,
+               sorted(config.data.oversample.items()), len(pictures)]
+        self._folder = folder / f"features-{hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16]}"
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._pictures, self._config, self._stage = pictures, config, stage
+        grid = (stage.size // 4, stage.size // 4, 2)
+        self._taps = [self._open(f"tap{4 << i}.u8", np.uint8, shape) for i, shape in enumerate(self.shapes)]
+        self._targets = self._open("ab.i8", np.int8, grid)
+        self._fill()
+        statistics = np.load(self._folder / "statistics.npz")
+        self.means = [statistics[f"mean{i}"] for i in range(4)]
+        self.deviations = [statistics[f"deviation{i}"] for i in range(4)]
+
+    def _open(self, name: str, dtype: Any, shape: tuple[int, ...]) -> Any:
+        path, size = self._folder / name, self.rows * int(np.prod(shape))
+        with path.open("ab") as stream:
+            stream.truncate(size)  # sparse until written; grows when more passes are asked for
+        return np.memmap(path, dtype, "r+", shape=(self.rows, *shape))
+
+    def _crops(self, rows: NDArray[Any], pool: ThreadPoolExecutor) -> tuple[NDArray[np.uint8], NDArray[np.int8]]:
+        config, stage, count = self._config, self._stage, len(self._pictures)
+        indices = np.empty(len(rows), np.int64)
+        for turn in np.unique(rows // count):
+            order = np.random.default_rng((config.seed, int(turn))).choice(count, count, p=self._pictures.weights)
+            mine = rows // count == turn
+            indices[mine] = order[rows[mine] % count]
+        seeds = np.array([(config.seed, 1, int(row)) for row in rows])
+        return sample_batch(self._pictures, indices, seeds, stage.size, stage.crop, stage.camera, pool)
+
+    def _fill(self) -> None:
+        progress = self._folder / "rows.txt"
+        start = int(progress.read_text()) if progress.exists() else 0
+        if start >= self.rows:
+            return
+        forward = keras.Model(self._encoder.inputs, self._encoder.outputs)
+        with ThreadPoolExecutor(2) as pool:
+            if not (self._folder / "statistics.npz").exists():
+                self._measure(forward, pool)
+            statistics = np.load(self._folder / "statistics.npz")
+            with tqdm(total=self.rows, initial=start, desc="features", unit="crop") as bar:
+                for first in range(start, self.rows, _BATCH):
+                    rows = np.arange(first, min(first + _BATCH, self.rows))
+                    luma, ab = self._crops(rows, pool)
+                    for i, tap in enumerate(forward.predict_on_batch(network_input(luma))):
+                        unit = (np.asarray(tap) - statistics[f"mean{i}"]) / statistics[f"deviation{i}"]
+                        self._taps[i][rows] = np.clip(np.rint(unit * (127.5 / _SPAN) + 127.5), 0, 255).astype(np.uint8)
+                    self._targets[rows] = ab
+                    bar.update(len(rows))
+                    if first // _BATCH % 50 == 0 or rows[-1] + 1 == self.rows:
+                        progress.with_suffix(".part").write_text(str(rows[-1] + 1))
+                        progress.with_suffix(".part").rename(progress)
+
+    def _measure(self, forward: keras.Model, pool: ThreadPoolExecutor) -> None:
+        sums: list[Any] = [0.0] * 4
+        squares: list[Any] = [0.0] * 4
+        counts = [0] * 4
+        total = min(_STATISTICS, self.rows)
+        for first in range(0, total, _BATCH):
+            luma, _ = self._crops(np.arange(first, min(first + _BATCH, total)), pool)
+            for i, tap in enumerate(forward.predict_on_batch(network_input(luma))):
+                flat = np.asarray(tap, np.float64).reshape(-1, tap.shape[-1])
+                sums[i], squares[i], counts[i] = sums[i] + flat.sum(0), squares[i] + (flat**2).sum(0), counts[i] + len(flat)
+        table = {}
+        for i in range(4):
+            mean = sums[i] / counts[i]
+            table[f"mean{i}"] = mean.astype(np.float32)
+            table[f"deviation{i}"] = np.sqrt(np.maximum(squares[i] / counts[i] - mean**2, 1e-6)).astype(np.float32)
+        np.savez(self._folder / "statistics.npz", **table)
+
+    def batch(self, rows: NDArray[Any]) -> tuple[list[NDArray[np.float32]], NDArray[np.int8]]:
+        """Standardized features of ``rows``, strides 4 to 32, and ab targets (N, size/4, size/4, 2)."""
+        ordered = np.sort(rows)
+        taps = [(tap[ordered].astype(np.float32) - np.float32(127.5)) * np.float32(_SPAN / 127.5) for tap in self._taps]
+        return taps, np.asarray(self._targets[ordered])
+
+    def some_colors(self, count: int, seed: int) -> NDArray[np.float32]:
+        """(count, 2) ab values drawn from the targets at random."""
+        rng = np.random.default_rng(seed)
+        rows = np.sort(rng.integers(0, self.rows, count // 16 + 1))
+        pixels = rng.integers(0, self._targets.shape[1], (len(rows), 16, 2))
+        return np.asarray(self._targets[rows[:, None], pixels[..., 0], pixels[..., 1]].reshape(-1, 2)[:count], np.float32)
+
+    def fold_into(self, network: keras.Model) -> None:
+        """Fold the standardization into ``network``'s lateral convolutions: W(x - m)/d + b = (W/d) x + (b - (W/d) m)."""
+        for i in range(4):
+            lateral = network.get_layer(f"lateral{4 << i}")
+            kernel, bias = lateral.get_weights()
+            kernel = kernel / self.deviations[i][None, None, :, None]
+            lateral.set_weights([kernel, bias - self.means[i] @ kernel[0, 0]])

@@ -1,0 +1,105 @@
+"""ab bins and the training loss.
+
+Zhang, Isola and Efros 2016 (arXiv:1603.08511): soft-encoded bins, rebalanced by rarity, decoded by the annealed mean.
+The regression head, the only one that is exported, is drawn towards that decoded colour as well as towards the truth:
+the truth alone gives the mean of all plausible colours, which is dull.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import keras
+import numpy as np
+from keras import ops
+from numpy.typing import NDArray
+
+from convert.config import BinsConfig, StageConfig
+
+_GRID = 128  # soft targets are tabulated over a* and b* in steps of 2
+
+
+@dataclass(frozen=True)
+class Bins:
+    """centers (Q, 2) CIELAB; soft (128*128, Q) target and weight (128*128,) of each tabulated (a*, b*)."""
+
+    centers: NDArray[np.float32]
+    soft: NDArray[np.float32]
+    weight: NDArray[np.float32]
+
+
+def find_centers(ab: NDArray[Any], count: int, seed: int) -> NDArray[np.float32]:
+    """(count, 2) bin centres by k-means over sample colours ab (N, 2)."""
+    cv2.setRNGSeed(seed)
+    criteria = (cv2.TERM_CRITERIA_MAX_ITER + cv2.TERM_CRITERIA_EPS, 60, 0.05)
+    points = np.ascontiguousarray(ab, np.float32)
+    return np.asarray(cv2.kmeans(points, count, None, criteria, 1, cv2.KMEANS_PP_CENTERS)[2], np.float32)  # type: ignore[call-overload]
+
+
+def make_bins(ab: NDArray[Any], centers: NDArray[np.float32], config: BinsConfig) -> Bins:
+    """Soft targets over ``centers`` and rebalancing weights (mean 1 over the sample colours ``ab`` (N, 2))."""
+    axis = np.arange(_GRID, dtype=np.float32) * 2 - 128
+    table = np.stack(np.meshgrid(axis, axis, indexing="ij"), -1).reshape(-1, 2)
+    distance = ((table[:, None] - centers[None]) ** 2).sum(-1)
+    nearest = np.argsort(distance, 1)[:, : config.neighbours]
+    near = np.take_along_axis(distance, nearest, 1)
+    closeness = np.exp((near[:, :1] - near) / (2 * config.sigma**2))
+    soft = np.zeros((len(table), config.count), np.float32)
+    np.put_along_axis(soft, nearest, closeness / closeness.sum(1, keepdims=True), 1)
+    frequency = soft[_table_index(ab)].mean(0)
+    rarity = 1 / ((1 - config.rebalance) * frequency + config.rebalance / config.count)
+    rarity /= (frequency * rarity).sum()
+    return Bins(centers.astype(np.float32), soft, (soft @ rarity).astype(np.float32))
+
+
+def _table_index(ab: NDArray[Any]) -> NDArray[np.int64]:
+    cell = np.clip(np.rint((ab + 128) / 2), 0, _GRID - 1).astype(np.int64)
+    return cell[..., 0] * _GRID + cell[..., 1]
+
+
+def annealed_mean(logits: Any, centers: Any, temperature: float) -> Any:
+    """Logits (..., Q) -> (a*, b*) (..., 2): the mean under the distribution sharpened to ``temperature``."""
+    return ops.matmul(ops.softmax(logits / temperature, axis=-1), centers)
+
+
+def huber(error: Any, beta: float = 4.0) -> Any:
+    """Huber loss of a difference in CIELAB units, in units: quadratic up to ``beta``, linear beyond."""
+    size = ops.abs(error)
+    return ops.where(size < beta, 0.5 * size * size / beta, size - 0.5 * beta)
+
+
+class ColorModel(keras.Model):
+    """A network with an ``ab`` head and perhaps a ``bins`` head, and the loss over them.
+
+    Targets: {"ab": (N, h, w, 2), "pixels": (N, K) int32}, the indices into h*w of the pixels that count in this step.
+    """
+
+    def set_loss(self, stage: StageConfig, bins: Bins | None, temperature: float) -> None:
+        self._stage, self._temperature = stage, temperature
+        self._tables = None if bins is None else tuple(ops.convert_to_tensor(t) for t in (bins.centers, bins.soft, bins.weight))
+
+    def compute_loss(  # type: ignore[override]
+        self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
+    ) -> Any:
+        pixels = y["pixels"][:, :, None]
+        truth = ops.take_along_axis(_flat(ops.cast(y["ab"], "float32")), pixels, axis=1)
+        guess = ops.take_along_axis(_flat(ops.cast(y_pred["ab"], "float32")), pixels, axis=1)
+        if self._tables is None:
+            return ops.mean(huber(guess - truth))
+        centers, soft, weight = self._tables
+        logits = ops.take_along_axis(_flat(ops.cast(y_pred["bins"], "float32")), pixels, axis=1)
+        cell = ops.cast(ops.clip(ops.round((truth + 128) / 2), 0, _GRID - 1), "int32")
+        index = cell[..., 0] * _GRID + cell[..., 1]
+        entropy = -ops.sum(ops.take(soft, index, axis=0) * ops.log_softmax(logits, axis=-1), axis=-1)
+        classification = ops.mean(ops.take(weight, index) * entropy)
+        share = self._stage.annealed_share
+        aim = share * ops.stop_gradient(annealed_mean(logits, centers, self._temperature)) + (1 - share) * truth
+        # A tenth: cross entropy is about 3, the Huber loss of ab about 10.
+        return self._stage.bins_weight * classification + 0.1 * ops.mean(huber(guess - aim))
+
+
+def _flat(x: Any) -> Any:
+    n, h, w, c = x.shape
+    return ops.reshape(x, (-1, h * w, c))

@@ -1,0 +1,201 @@
+"""The networks: an EfficientNet-Lite encoder with a light decoder (``edgecolor``), and the seed network (``seed``).
+
+Both take x = L* / 50 - 1, shape (N, S, S, 1), and give (a*, b*) in CIELAB units at a quarter of the side,
+(N, S/4, S/4, 2). Only operators that are cheap in int8 on XNNPACK are used: every ReLU6 directly follows a
+convolution (so that it fuses), upsampling is bilinear, heads are linear.
+
+Sources: Tan and Le 2019 (EfficientNet, arXiv:1905.11946) and its Lite variants (ReLU6, no squeeze-excite);
+Zhang, Isola and Efros 2016 (arXiv:1603.08511) for the classification head beside the regression head.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+from keras import layers
+
+from convert.pretrained import published_weights
+from edgecolor.errors import ModelError
+
+# (repeats, kernel, stride, expansion, channels) of EfficientNet-B0's stages, which the Lite variants share.
+_STAGES = ((1, 3, 1, 1, 16), (2, 3, 2, 6, 24), (2, 5, 2, 6, 40), (3, 3, 2, 6, 80), (3, 5, 1, 6, 112), (4, 5, 2, 6, 192), (1, 3, 1, 6, 320))
+_LITE_SCALING = {0: (1.0, 1.0), 1: (1.0, 1.1), 2: (1.1, 1.2)}  # width, depth
+_TAP_STAGES = (1, 2, 4, 6)  # the last stages at strides 4, 8, 16 and 32
+BN_EPSILON = 1e-3
+
+
+@dataclass(frozen=True)
+class DecoderWidths:
+    """Channels of the decoder at strides 16 (and 32), 8 and 4, and separable blocks at each of them."""
+
+    channels: tuple[int, int, int] = (160, 96, 64)
+    blocks: tuple[int, int, int] = (2, 1, 2)
+
+
+def _round_channels(channels: int, width: float) -> int:
+    scaled = channels * width
+    rounded = max(8, int(scaled + 4) // 8 * 8)
+    return rounded + 8 if rounded < 0.9 * scaled else rounded
+
+
+def _norm(x: Any, name: str) -> Any:
+    return layers.BatchNormalization(epsilon=BN_EPSILON, name=name)(x)
+
+
+def _inverted_residual(x: Any, index: int, kernel: int, stride: int, expansion: int, channels: int) -> Any:
+    """MBConv without squeeze-excite; parameters are named block{index}_{expand,depthwise,project}_{conv,bn}."""
+    name, y = f"block{index}", x
+    if expansion != 1:
+        y = layers.Conv2D(x.shape[-1] * expansion, 1, use_bias=False, name=f"{name}_expand_conv")(y)
+        y = layers.ReLU(6.0, name=f"{name}_expand_relu")(_norm(y, f"{name}_expand_bn"))
+    y = layers.DepthwiseConv2D(kernel, stride, padding="same", use_bias=False, name=f"{name}_depthwise_conv")(y)
+    y = layers.ReLU(6.0, name=f"{name}_depthwise_relu")(_norm(y, f"{name}_depthwise_bn"))
+    y = layers.Conv2D(channels, 1, use_bias=False, name=f"{name}_project_conv")(y)
+    y = _norm(y, f"{name}_project_bn")
+    return layers.Add(name=f"{name}_add")([x, y]) if stride == 1 and x.shape[-1] == channels else y
+
+
+def encoder_taps(x: Any, lite: int) -> list[Any]:
+    """Apply an EfficientNet-Lite encoder to a tensor; returns its outputs at strides 4, 8, 16 and 32."""
+    width, depth = _LITE_SCALING[lite]
+    x = layers.Conv2D(32, 3, 2, padding="same", use_bias=False, name="stem_conv")(x)
+    x = layers.ReLU(6.0, name="stem_relu")(_norm(x, "stem_bn"))
+    taps, index = [], 0
+    for stage, (repeats, kernel, stride, expansion, channels) in enumerate(_STAGES):
+        fixed = stage in (0, len(_STAGES) - 1)  # the Lite variants do not deepen the first and last stage
+        for repeat in range(repeats if fixed else math.ceil(repeats * depth)):
+            x = _inverted_residual(x, index, kernel, stride if repeat == 0 else 1, expansion, _round_channels(channels, width))
+            index += 1
+        if stage in _TAP_STAGES:
+            taps.append(x)
+    return taps
+
+
+def build_encoder(lite: int = 0, size: int | None = None) -> keras.Model:
+    """Encoder with published weights: (N, S, S, 1), x = L*/50 - 1 -> features at strides 4, 8, 16 and 32.
+
+    The stem kernel is summed over its three inputs: a gray picture has R = G = B.
+    """
+    x = keras.Input((size, size, 1), name="lightness")
+    encoder = keras.Model(x, encoder_taps(x, lite), name=f"lite{lite}")
+    load_published(encoder, published_weights(lite), gray=True)
+    return encoder
+
+
+def build_classifier(lite: int = 0, size: int | None = None) -> keras.Model:
+    """The published ImageNet classifier: (N, S, S, 3), x = RGB/127.5 - 1 -> [pooled 320 features, 1000 logits].
+
+    The 320 features (mean over space of the last stage) are those of the Frechet distance that this project reports.
+    """
+    x = keras.Input((size, size, 3), name="rgb")
+    deepest = encoder_taps(x, lite)[-1]
+    y = layers.Conv2D(1280, 1, use_bias=False, name="head_conv")(deepest)
+    y = layers.ReLU(6.0, name="head_relu")(_norm(y, "head_bn"))
+    logits = layers.Dense(1000, name="classes")(layers.GlobalAveragePooling2D(name="pool")(y))
+    pooled = layers.GlobalAveragePooling2D(name="features")(deepest)
+    classifier = keras.Model(x, [pooled, logits], name=f"lite{lite}_classifier")
+    load_published(classifier, published_weights(lite), gray=False)
+    return classifier
+
+
+def _published_names(layer_name: str) -> tuple[str, str]:
+    """Our layer's name -> the prefix of its published parameters, and its kind (conv, depthwise, bn or dense)."""
+    fixed = {"stem_conv": ("_conv_stem", "conv"), "stem_bn": ("_bn0", "bn"), "head_conv": ("_conv_head", "conv"),
+             "head_bn": ("_bn1", "bn"), "classes": ("_fc", "dense")}
+    if layer_name in fixed:
+        return fixed[layer_name]
+    block, part, kind = layer_name.split("_")
+    prefix = f"_blocks.{block.removeprefix('block')}."
+    if kind == "bn":
+        return prefix + {"expand": "_bn0", "depthwise": "_bn1", "project": "_bn2"}[part], "bn"
+    return f"{prefix}_{part}_conv", "depthwise" if part == "depthwise" else "conv"
+
+
+def load_published(model: keras.Model, state: dict[str, np.ndarray[Any, Any]], gray: bool) -> None:
+    """Copy published parameters into every encoder and classifier layer of ``model``, by name.
+
+    Raises ModelError when a shape differs, or when a published block is not in the model.
+    """
+    used = set()
+    for layer in model.layers:
+        if not layer.weights:
+            continue
+        prefix, kind = _published_names(layer.name)
+        if kind == "bn":
+            parts = [state[f"{prefix}.{name}"] for name in ("weight", "bias", "running_mean", "running_var")]
+        elif kind == "dense":
+            parts = [state[f"{prefix}.weight"].T, state[f"{prefix}.bias"]]
+        else:
+            kernel = state[f"{prefix}.weight"].transpose((2, 3, 0, 1) if kind == "depthwise" else (2, 3, 1, 0))
+            if layer.name == "stem_conv" and gray:
+                kernel = kernel.sum(axis=2, keepdims=True)
+            parts = [kernel]
+        if [p.shape for p in parts] != [tuple(w.shape) for w in layer.weights]:
+            raise ModelError(f"published {prefix} has shapes {[p.shape for p in parts]}, layer {layer.name} wants others")
+        layer.set_weights(parts)
+        used.add(prefix.rsplit("._", 1)[0] if prefix.startswith("_blocks") else prefix)
+    blocks = {".".join(name.split(".")[:2]) for name in state if name.startswith("_blocks")}
+    if missing := blocks - used:
+        raise ModelError(f"published blocks without a place in {model.name}: {sorted(missing)}")
+
+
+def _separable(x: Any, channels: int, name: str) -> Any:
+    x = layers.DepthwiseConv2D(3, padding="same", use_bias=False, name=f"{name}_depthwise_conv")(x)
+    x = layers.ReLU(6.0, name=f"{name}_depthwise_relu")(_norm(x, f"{name}_depthwise_bn"))
+    x = layers.Conv2D(channels, 1, use_bias=False, name=f"{name}_point_conv")(x)
+    return layers.ReLU(6.0, name=f"{name}_point_relu")(_norm(x, f"{name}_point_bn"))
+
+
+def decoder_features(taps: Sequence[Any], widths: DecoderWidths) -> Any:
+    """Taps at strides 4, 8, 16, 32 -> features at stride 4. Skips are 1x1 convolutions joined by addition."""
+    deep, middle, shallow = widths.channels
+    x = layers.Conv2D(deep, 1, name="lateral32")(taps[3])
+    for stride, channels, blocks, tap in zip((16, 8, 4), widths.channels, widths.blocks, taps[2::-1], strict=True):
+        if x.shape[-1] != channels:
+            x = layers.Conv2D(channels, 1, name=f"narrow{stride}")(x)
+        x = layers.UpSampling2D(2, interpolation="bilinear", name=f"up{stride}")(x)
+        x = layers.Add(name=f"join{stride}")([x, layers.Conv2D(channels, 1, name=f"lateral{stride}")(tap)])
+        for block in range(blocks):
+            x = _separable(x, channels, f"decode{stride}_{block}")
+    return x
+
+
+def build_decoder(tap_shapes: Sequence[tuple[int | None, int | None, int]], bins: int, widths: DecoderWidths) -> keras.Model:
+    """Decoder with both heads: taps -> {"ab": (N, h, w, 2) CIELAB units, "bins": (N, h, w, Q) logits}."""
+    taps = [keras.Input(shape, name=f"tap{4 << i}") for i, shape in enumerate(tap_shapes)]
+    features = decoder_features(taps, widths)
+    outputs = {"ab": layers.Conv2D(2, 1, name="ab")(features), "bins": layers.Conv2D(bins, 1, name="bins")(features)}
+    return keras.Model(taps, outputs, name="decoder")
+
+
+def build_edgecolor(size: int | None, bins: int, lite: int = 0, widths: DecoderWidths = DecoderWidths()) -> keras.Model:
+    """The whole network with both heads. The export keeps the ``ab`` head only (see convert.export)."""
+    x = keras.Input((size, size, 1), name="lightness")
+    features = decoder_features(encoder_taps(x, lite), widths)
+    outputs = {"ab": layers.Conv2D(2, 1, name="ab")(features), "bins": layers.Conv2D(bins, 1, name="bins")(features)}
+    return keras.Model(x, outputs, name="edgecolor")
+
+
+def build_seed(size: int | None = None) -> keras.Model:
+    """The seed network: two convolutions down, two transposed ones back, all ReLU; then ab at a quarter of the side.
+
+    It is the baseline of every table. Strides 4 and 2 down, 2 up twice would give S/2: the first convolution strides 4
+    by two, so that the output grid is the one that all networks here share.
+    """
+    x = keras.Input((size, size, 1), name="lightness")
+    y = layers.Conv2D(32, 5, 4, padding="same", activation="relu", name="conv1")(x)
+    y = layers.Conv2D(64, 3, 4, padding="same", activation="relu", name="conv2")(y)
+    y = layers.Conv2DTranspose(32, 4, 2, padding="same", activation="relu", name="deconv1")(y)
+    y = layers.Conv2DTranspose(16, 4, 2, padding="same", activation="relu", name="deconv2")(y)
+    return keras.Model(x, {"ab": layers.Conv2D(2, 1, name="ab")(y)}, name="seed")
+
+
+def with_input_size(trained: keras.Model, size: tuple[int, int]) -> keras.Model:
+    """An empty copy of a trained network, whatever its kind and widths, whose input has a fixed (height, width)."""
+    x = keras.Input((*size, 1), name="lightness")
+    return keras.models.clone_model(trained, input_tensors=x)

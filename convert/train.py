@@ -1,0 +1,303 @@
+"""Training: stages from a TOML file, resumable at any step, with a log, a validation figure and a contact sheet.
+
+The loop is Keras 3 (``train_on_batch``), so that it runs on any backend. What a step sees is a pure function of the
+seed and the step's number; a checkpoint holds weights, optimizer and average, and is replaced by rename.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+import os
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import cv2
+import keras
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from convert.config import StageConfig, TrainConfig
+from convert.dataset import PictureCache, list_pictures, sample_batch, split
+from convert.features import FeatureCache, network_input
+from convert.losses import Bins, ColorModel, find_centers, make_bins
+from convert.network import DecoderWidths, build_decoder, build_edgecolor, build_encoder, build_seed
+from edgecolor.color import ab_to_chroma, rgb_to_lab, ycbcr_to_rgb
+
+Batch = tuple[Any, dict[str, NDArray[Any]]]
+
+
+class SlowEncoderAdamW(keras.optimizers.AdamW):
+    """AdamW whose step is scaled for some variables: a pretrained encoder moves slower than a new decoder."""
+
+    def __init__(self, slow: list[keras.Variable], rate: float, **settings: Any) -> None:
+        super().__init__(**settings)
+        # The TensorFlow backend hands over its own variable, the others Keras' one.
+        self._slow, self._rate = {id(v) for v in slow} | {id(v.value) for v in slow}, rate
+
+    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+        super().update_step(gradient, variable, learning_rate * (self._rate if id(variable) in self._slow else 1.0))
+
+
+class Average:
+    """Exponential moving average of all weights, updated every ``EVERY`` steps."""
+
+    EVERY = 8
+
+    def __init__(self, model: keras.Model, momentum: float) -> None:
+        self.values = [np.asarray(v) for v in model.get_weights()]
+        self._momentum = momentum**self.EVERY
+
+    def update(self, model: keras.Model, step: int) -> None:
+        keep = min(self._momentum, (1 + step) / (10 * self.EVERY + step))  # the first steps are forgotten sooner
+        self.values = [keep * old + (1 - keep) * new for old, new in zip(self.values, model.get_weights(), strict=True)]
+
+
+def _learning_rate(stage: StageConfig) -> keras.optimizers.schedules.CosineDecay:
+    warm = min(stage.warmup, stage.steps // 2)
+    return keras.optimizers.schedules.CosineDecay(
+        0.0 if warm else stage.learning_rate, max(1, stage.steps - warm), alpha=0.01, warmup_target=stage.learning_rate if warm else None,
+        warmup_steps=warm,
+    )
+
+
+def _optimizer(stage: StageConfig, model: keras.Model, encoder_layers: set[str]) -> keras.optimizers.Optimizer:
+    rate = _learning_rate(stage)
+    if stage.optimizer == "adam":
+        return keras.optimizers.Adam(rate)
+    slow = [v for name in encoder_layers for v in model.get_layer(name).trainable_variables]
+    return SlowEncoderAdamW(slow, stage.encoder_rate, learning_rate=rate, weight_decay=1e-4, clipnorm=5.0)
+
+
+class Validation:
+    """A fixed set of pictures, stretched to the network's square, compared on the output grid."""
+
+    def __init__(self, config: TrainConfig, count: int = 256) -> None:
+        if config.data.validation:
+            files = list_pictures(Path(config.data.validation))
+        else:
+            _, files = split(list_pictures(Path(config.data.train)), config.data.validation_share)
+        step = max(1, len(files) // count)
+        self._pictures = [f.read() for f in files[::step][:count]]
+
+    def run(self, network: keras.Model, size: int, sheet: Path) -> dict[str, float]:
+        """Mean ab distance and mean chroma relative to the originals', in CIELAB units; writes a contact sheet."""
+        square = np.stack([cv2.resize(p, (size, size), interpolation=cv2.INTER_AREA) for p in self._pictures])
+        small = np.stack([cv2.resize(p, (size // 4, size // 4), interpolation=cv2.INTER_AREA) for p in self._pictures])
+        luma = np.stack([cv2.cvtColor(p, cv2.COLOR_RGB2GRAY) for p in square])
+        guess = np.concatenate(
+            [np.asarray(network.predict_on_batch(network_input(luma[i : i + 32]))["ab"]) for i in range(0, len(luma), 32)]
+        )
+        truth = rgb_to_lab(small / np.float32(255))[..., 1:]
+        self._draw(square[:32], luma[:32], guess[:32], sheet)
+        chroma = float(np.linalg.norm(guess, axis=-1).mean() / np.linalg.norm(truth, axis=-1).mean())
+        gray, mine = np.linalg.norm(truth, axis=-1).mean(), np.linalg.norm(guess - truth, axis=-1).mean()
+        return {"val_ab": float(mine), "val_ab_to_gray": float(mine / gray), "val_chroma": chroma}
+
+    @staticmethod
+    def _draw(original: Any, luma: Any, guess: Any, sheet: Path) -> None:
+        rows = []
+        for rgb, y, ab in zip(original, luma, guess, strict=True):
+            light = y / np.float32(255)
+            lifted = cv2.resize(ab, y.shape[::-1], interpolation=cv2.INTER_LINEAR)
+            guessed = np.clip(ycbcr_to_rgb(light, ab_to_chroma(light, lifted)), 0, 1)
+            rows.append(np.hstack([np.repeat(y[..., None], 3, 2), np.rint(guessed * 255).astype(np.uint8), rgb]))
+        height = len(rows) // 4
+        picture = np.hstack([np.vstack(rows[i * height : (i + 1) * height]) for i in range(4)]) if height else np.vstack(rows)
+        cv2.imwrite(str(sheet), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+
+
+def _pixels(rng: np.random.Generator, batch: int, grid: int, count: int) -> NDArray[np.int32]:
+    if not count or count >= grid * grid:
+        return np.tile(np.arange(grid * grid, dtype=np.int32), (batch, 1))
+    return rng.integers(0, grid * grid, (batch, count)).astype(np.int32)
+
+
+def _feature_batch(cache: FeatureCache, stage: StageConfig, seed: int, step: int) -> Batch:
+    steps = cache.rows // stage.batch
+    order = np.random.default_rng((seed, 2, step // steps)).permutation(cache.rows)
+    taps, ab = cache.batch(order[step % steps * stage.batch :][: stage.batch])
+    pixels = _pixels(np.random.default_rng((seed, 3, step)), len(ab), ab.shape[1], stage.pixels)
+    return taps, {"ab": ab.astype(np.float32), "pixels": pixels}
+
+
+def _whole_batch(cache: PictureCache, stage: StageConfig, seed: int, step: int, pool: ThreadPoolExecutor) -> Batch:
+    rng = np.random.default_rng((seed, 4, step))
+    indices = rng.choice(len(cache), stage.batch, p=cache.weights)
+    luma, ab = sample_batch(cache, indices, rng.integers(0, 2**63, stage.batch), stage.size, stage.crop, stage.camera, pool)
+    pixels = _pixels(rng, stage.batch, ab.shape[1], stage.pixels)
+    return network_input(luma), {"ab": ab.astype(np.float32), "pixels": pixels}
+
+
+def _ahead(make: Any, start: int, stop: int) -> Iterator[tuple[int, Batch]]:
+    """Batches start..stop-1 in order, each made while the one before is used."""
+    with ThreadPoolExecutor(1) as pool:
+        waiting: Future[Batch] = pool.submit(make, start)
+        for step in range(start, stop):
+            batch = waiting.result()
+            if step + 1 < stop:
+                waiting = pool.submit(make, step + 1)
+            yield step, batch
+
+
+def copy_weights(source: keras.Model, target: keras.Model) -> None:
+    """Copy every layer of ``source`` that has weights to the layer of the same name in ``target``."""
+    for layer in source.layers:
+        if layer.weights:
+            target.get_layer(layer.name).set_weights(layer.get_weights())
+
+
+class Run:
+    """One training run in one folder: config.json, state per stage, log.csv, sheets, and the averaged ``weights.keras``."""
+
+    def __init__(self, config: TrainConfig) -> None:
+        self.config, self.folder = config, Path(config.out)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        (self.folder / "config.json").write_text(json.dumps(dataclasses.asdict(config), indent=1) + "\n")
+        self.widths = DecoderWidths(config.network.channels, config.network.blocks)
+        self.pictures = PictureCache(self.folder.parent / "cache", config.data)
+        self.validation = Validation(config)
+
+    def network(self) -> keras.Model:
+        """The whole network, newly initialized; its encoder carries the published weights."""
+        if self.config.network.kind == "seed":
+            return build_seed()
+        network = build_edgecolor(None, self.config.bins.count, self.config.network.lite, self.widths)
+        copy_weights(build_encoder(self.config.network.lite), network)
+        return network
+
+    def train(self) -> Path:
+        """Run every stage that is not done yet; returns the path of the averaged weights."""
+        keras.utils.set_random_seed(self.config.seed)
+        weights = self.folder / "weights.keras"
+        for index, stage in enumerate(self.config.stage):
+            folder = self.folder / f"{index}-{stage.name}"
+            folder.mkdir(exist_ok=True)
+            if (folder / "done").exists():
+                continue
+            network = self.network()
+            before = self.folder / f"{index - 1}-{self.config.stage[index - 1].name}" / "weights.keras"
+            if index and before.exists():
+                copy_weights(keras.models.load_model(before, compile=False), network)
+            train = self._train_features if stage.kind == "features" else self._train_whole
+            train(stage, folder, network)
+            self._save(network, self.folder)
+            self._save(network, folder)
+            (folder / "done").touch()
+        return weights
+
+    @staticmethod
+    def _save(network: keras.Model, folder: Path) -> Path:
+        part = folder / "part.keras"
+        network.save(part)
+        return part.rename(folder / "weights.keras")
+
+    def _bins(self, colors: NDArray[Any]) -> Bins | None:
+        if self.config.network.kind == "seed":
+            return None
+        path = self.folder / "bins.npy"
+        if not path.exists():
+            np.save(path, find_centers(colors, self.config.bins.count, self.config.seed))
+        return make_bins(colors, np.load(path), self.config.bins)
+
+    def _train_features(self, stage: StageConfig, folder: Path, network: keras.Model) -> None:
+        cache = FeatureCache(self.folder.parent / "cache", self.pictures, self.config, stage)
+        decoder = build_decoder(cache.shapes, self.config.bins.count, self.widths)
+        model = ColorModel(decoder.inputs, decoder.output)
+        model.set_loss(stage, self._bins(cache.some_colors(200_000, self.config.seed)), self.config.bins.temperature)
+
+        def finish(values: list[NDArray[Any]]) -> keras.Model:
+            trained = build_decoder(cache.shapes, self.config.bins.count, self.widths)
+            trained.set_weights(values)
+            copy_weights(trained, network)
+            cache.fold_into(network)
+            return network
+
+        self._loop(stage, folder, model, set(), lambda step: _feature_batch(cache, stage, self.config.seed, step), finish)
+
+    def _train_whole(self, stage: StageConfig, folder: Path, network: keras.Model) -> None:
+        shown = keras.models.clone_model(network)
+        encoder = set() if self.config.network.kind == "seed" else {x.name for x in build_encoder(self.config.network.lite).layers}
+        for layer in network.layers:
+            frozen = layer.name.startswith("stem") or (
+                layer.name.startswith("block") and int(layer.name.split("_")[0].removeprefix("block")) < stage.frozen_blocks
+            )
+            if frozen or (encoder and isinstance(layer, keras.layers.BatchNormalization)):
+                layer.trainable = False  # a batch norm then works in inference mode, as it is exported
+        model = ColorModel(network.inputs, network.output)
+        with ThreadPoolExecutor(2) as pool:
+            colors = _whole_batch(self.pictures, dataclasses.replace(stage, batch=512), self.config.seed + 1, 0, pool)[1]["ab"]
+            model.set_loss(stage, self._bins(colors.reshape(-1, 2)[:: 7]), self.config.bins.temperature)
+
+            def finish(values: list[NDArray[Any]]) -> keras.Model:
+                # clone_model keeps the order of layers but not of weights: trainable ones come first in get_weights
+                mine = iter(values)
+                by_path = {v.path: next(mine) for v in model.weights}
+                for layer in shown.layers:
+                    if layer.weights:
+                        layer.set_weights([by_path[v.path] for v in network.get_layer(layer.name).weights])
+                return shown
+
+            make = lambda step: _whole_batch(self.pictures, stage, self.config.seed, step, pool)  # noqa: E731
+            self._loop(stage, folder, model, encoder & {x.name for x in network.layers if x.weights}, make, finish)
+        copy_weights(shown, network)
+
+    def _loop(self, stage: StageConfig, folder: Path, model: ColorModel, slow: set[str], make: Any, finish: Any) -> None:
+        optimizer = _optimizer(stage, model, slow)
+        model.compile(optimizer=optimizer)
+        optimizer.build(model.trainable_variables)
+        average, start = Average(model, self.config.ema), 0
+        state = folder / "state.npz"
+        if state.exists():
+            start = self._restore(state, model, optimizer, average)
+        began, done = time.monotonic(), 0
+        with tqdm(total=stage.steps, initial=start, desc=stage.name, unit="step") as bar:
+            for step, (x, y) in _ahead(make, start, stage.steps):
+                loss = float(model.train_on_batch(x, y))
+                if (step + 1) % Average.EVERY == 0:
+                    average.update(model, step)
+                bar.update()
+                bar.set_postfix(loss=f"{loss:.3f}")
+                done += stage.batch
+                last = step + 1 == stage.steps
+                if last or (step + 1) % self.config.checkpoint_every == 0:
+                    self._checkpoint(state, step + 1, model, optimizer, average)
+                if last or (step + 1) % self.config.validate_every == 0:
+                    network = finish(average.values)
+                    self._save(network, folder)
+                    figures = self.validation.run(network, stage.size, folder / f"sheet-{step + 1:06d}.jpg")
+                    speed = done / (time.monotonic() - began)
+                    self._log({"stage": stage.name, "step": step + 1, "loss": loss, "pictures_per_second": speed, **figures})
+
+    @staticmethod
+    def _checkpoint(path: Path, step: int, model: keras.Model, optimizer: Any, average: Average) -> None:
+        part = path.with_name("part.npz")
+        arrays = {f"weight{i}": w for i, w in enumerate(model.get_weights())}
+        arrays |= {f"optimizer{i}": np.asarray(v) for i, v in enumerate(optimizer.variables)}
+        arrays |= {f"average{i}": v for i, v in enumerate(average.values)}
+        np.savez(part, step=step, **arrays)
+        part.rename(path)
+
+    @staticmethod
+    def _restore(path: Path, model: keras.Model, optimizer: Any, average: Average) -> int:
+        with np.load(path) as saved:
+            model.set_weights([saved[f"weight{i}"] for i in range(len(model.get_weights()))])
+            for i, variable in enumerate(optimizer.variables):
+                variable.assign(saved[f"optimizer{i}"])
+            average.values = [saved[f"average{i}"] for i in range(len(average.values))]
+            return int(saved["step"])
+
+    def _log(self, row: dict[str, Any]) -> None:
+        path = self.folder / "log.csv"
+        new = not path.exists()
+        with path.open("a", newline="") as stream:
+            writer = csv.DictWriter(stream, list(row))
+            if new:
+                writer.writeheader()
+            writer.writerow(row)
+        tqdm.write(json.dumps(row))

@@ -1,0 +1,103 @@
+"""Finds a model and its card, and checks that they belong together.
+
+A card is JSON beside the model: what goes in and out (the contract), the file's SHA-256, and where the model comes from.
+Search order: an explicit path, then the models inside the installed package, then the ``models`` folder of a checkout.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgecolor.errors import ModelError, AssetNotFoundError
+from edgecolor.interpreter import Tensor
+
+PACKAGE = Path(__file__).parent
+MODEL_FOLDERS = (PACKAGE / "models", PACKAGE.parent / "models")
+MEDIA_FOLDERS = (PACKAGE / "media", PACKAGE.parent / "tests" / "data")
+CARD_FORMAT = 1
+_LARGEST_CARD = 1 << 20
+_LARGEST_MODEL = 256 << 20
+INPUT_QUANTITY = "L*/50 - 1"
+OUTPUT_QUANTITY = "a*, b*"
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model whose card has been checked against it: path, bytes and the card as read."""
+
+    name: str
+    path: Path
+    content: bytes
+    card: dict[str, Any]
+
+    def check_contract(self, given: Tensor, taken: Tensor) -> None:
+        """Raise ModelError unless the interpreter's input and output are those that the card promises."""
+        for side, tensor in (("input", given), ("output", taken)):
+            promised = self.card["contract"][side]
+            found = {"shape": list(tensor.shape), "dtype": tensor.dtype.name, "scale": tensor.scale, "zero_point": tensor.zero_point}
+            for key, value in found.items():
+                want = promised.get(key)
+                same = abs(want - value) <= 1e-6 * abs(value) if key == "scale" and isinstance(want, int | float) else want == value
+                if not same:
+                    raise ModelError(f"{self.path}: its card says {side} {key} is {want!r}, the model has {value!r}; export it again")
+
+
+def find_model(model: str | Path) -> Path:
+    """Path of a model by name ("edgecolor") or by path ("site.tflite"). Raises AssetNotFoundError with where it looked."""
+    if str(model).endswith(".tflite"):
+        if Path(model).is_file():
+            return Path(model)
+        raise AssetNotFoundError(f"{model}: no such model file")
+    for folder in MODEL_FOLDERS:
+        if (path := folder / f"{model}.tflite").is_file():
+            return path
+    known = sorted({p.stem for folder in MODEL_FOLDERS for p in folder.glob("*.tflite")})
+    raise AssetNotFoundError(f"no model is called {str(model)!r}; known: {', '.join(known) or 'none'}, or give the path of a .tflite file")
+
+
+def load_model(model: str | Path) -> Model:
+    """Read a model and its card (same name, .json). Raises AssetNotFoundError, or ModelError when they do not fit."""
+    path = find_model(model)
+    card_path = path.with_suffix(".json")
+    if not card_path.is_file():
+        raise AssetNotFoundError(f"{path}: its card {card_path.name} is missing; `python -m convert export` writes both")
+    if card_path.stat().st_size > _LARGEST_CARD or path.stat().st_size > _LARGEST_MODEL:
+        raise ModelError(f"{path}: the model or its card is too large to be one")
+    try:
+        card = json.loads(card_path.read_text("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ModelError(f"{card_path}: not a readable card ({error})") from error
+    _check_card(card, card_path)
+    content = path.read_bytes()
+    digest = hashlib.sha256(content).hexdigest()
+    if digest != card["sha256"]:
+        raise ModelError(f"{path}: SHA-256 is {digest[:16]}..., its card says {str(card['sha256'])[:16]}...; one of the two was changed")
+    return Model(str(card["name"]), path, content, card)
+
+
+def _check_card(card: Any, path: Path) -> None:
+    if not isinstance(card, dict) or card.get("format") != CARD_FORMAT:
+        raise ModelError(f"{path}: not a card of format {CARD_FORMAT}")
+    contract = card.get("contract")
+    sides = [contract.get(side) if isinstance(contract, dict) else None for side in ("input", "output")]
+    if not all(isinstance(side, dict) for side in sides) or not isinstance(card.get("name"), str) or not isinstance(card.get("sha256"), str):
+        raise ModelError(f"{path}: name, sha256 or contract is missing")
+    for side, quantity, channels in zip(sides, (INPUT_QUANTITY, OUTPUT_QUANTITY), (1, 2), strict=True):
+        if side.get("quantity") != quantity:
+            raise ModelError(f"{path}: this version needs a model with {quantity!r}, the card says {side.get('quantity')!r}")
+        shape = side.get("shape")
+        if not (isinstance(shape, list) and len(shape) == 4 and all(isinstance(n, int) and 0 < n < 1 << 16 for n in shape)
+                and shape[0] == 1 and shape[3] == channels):
+            raise ModelError(f"{path}: shape {shape!r} is not (1, height, width, {channels})")
+
+
+def find_media(name: str) -> Path:
+    """Path of a bundled picture or clip. Raises AssetNotFoundError."""
+    for folder in MEDIA_FOLDERS:
+        if (path := folder / name).is_file():
+            return path
+    raise AssetNotFoundError(f"the bundled file {name} is missing; install edgecolor again")

@@ -1,0 +1,147 @@
+"""The project's only colour maths: sRGB, CIELAB, YCbCr, and chroma from a guessed (a, b) under a fixed luma.
+
+All functions take and return float32 NumPy arrays (other dtypes are converted), vectorized over leading axes.
+Sources: IEC 61966-2-1 (sRGB, D65), CIE 015 (L*a*b*), ITU-R BT.601-7 and BT.709-6 (luma coefficients, limited range),
+ITU-T T.871 (JFIF: full range).
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Float = NDArray[np.float32]
+Byte = NDArray[np.uint8]
+Matrix = Literal["bt601", "bt709"]
+ColorRange = Literal["full", "limited"]
+
+# IEC 61966-2-1: linear sRGB -> XYZ (D65). Rows are scaled to the white point below, so that white maps to (1, 1, 1).
+_RGB_TO_XYZ = np.array(
+    [[0.412390799, 0.357584339, 0.180480788], [0.212639006, 0.715168679, 0.072192315], [0.019330819, 0.119194780, 0.950532152]],
+    np.float64,
+)
+_WHITE = _RGB_TO_XYZ.sum(axis=1)
+_RGB_TO_XYZN = (_RGB_TO_XYZ / _WHITE[:, None]).astype(np.float32)
+_XYZN_TO_RGB = np.linalg.inv(_RGB_TO_XYZ / _WHITE[:, None]).astype(np.float32)
+_DELTA = 6.0 / 29.0  # CIE 015: where the cube root of L*a*b* gives way to a line
+
+LUMA_WEIGHTS: dict[str, tuple[float, float, float]] = {
+    "bt601": (0.299, 0.587, 0.114),
+    "bt709": (0.2126, 0.7152, 0.0722),
+}
+
+
+def srgb_to_linear(rgb: ArrayLike) -> Float:
+    """Undo the sRGB transfer curve: (...,) in [0, 1] -> (...,) in [0, 1]."""
+    value = np.asarray(rgb, np.float32)
+    curve = ((np.maximum(value, 0.04045) + np.float32(0.055)) / np.float32(1.055)) ** np.float32(2.4)
+    return np.where(value <= 0.04045, value / np.float32(12.92), curve).astype(np.float32)
+
+
+def linear_to_srgb(rgb: ArrayLike) -> Float:
+    """Apply the sRGB transfer curve: (...,) -> (...,). Values below 0 continue the linear part; none are clipped."""
+    value = np.asarray(rgb, np.float32)
+    curve = np.float32(1.055) * np.maximum(value, 0.0031308) ** np.float32(1 / 2.4) - np.float32(0.055)
+    return np.where(value <= 0.0031308, value * np.float32(12.92), curve).astype(np.float32)
+
+
+def _lab_forward(t: Float) -> Float:
+    line = t * np.float32(1 / (3 * _DELTA**2)) + np.float32(4 / 29)
+    return np.where(t > _DELTA**3, np.cbrt(t), line).astype(np.float32)
+
+
+def _lab_inverse(f: Float) -> Float:
+    return np.where(f > _DELTA, f * f * f, (f - np.float32(4 / 29)) * np.float32(3 * _DELTA**2)).astype(np.float32)
+
+
+def rgb_to_lab(rgb: ArrayLike) -> Float:
+    """sRGB (..., 3) in [0, 1] -> CIELAB (..., 3): L* in [0, 100], a* and b* about [-110, 110]; D65."""
+    f = _lab_forward(srgb_to_linear(rgb) @ _RGB_TO_XYZN.T)
+    x, y, z = f[..., 0], f[..., 1], f[..., 2]
+    return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], axis=-1).astype(np.float32)
+
+
+def lab_to_rgb(lab: ArrayLike) -> Float:
+    """CIELAB (..., 3) -> sRGB (..., 3). Colours outside the sRGB gamut fall outside [0, 1]: the caller clips."""
+    value = np.asarray(lab, np.float32)
+    fy = (value[..., 0] + 16) / np.float32(116)
+    f = np.stack([fy + value[..., 1] / 500, fy, fy - value[..., 2] / 200], axis=-1)
+    return linear_to_srgb(_lab_inverse(f) @ _XYZN_TO_RGB.T)
+
+
+def luma_to_lightness(luma: ArrayLike) -> Float:
+    """L* in [0, 100] of a gray pixel: luma (...,) in [0, 1], full range -> (...,)."""
+    return np.float32(116) * _lab_forward(srgb_to_linear(luma)) - np.float32(16)
+
+
+def lightness_to_luma(lightness: ArrayLike) -> Float:
+    """Inverse of luma_to_lightness."""
+    return linear_to_srgb(_lab_inverse((np.asarray(lightness, np.float32) + 16) / np.float32(116)))
+
+
+def rgb_to_luma(rgb: ArrayLike, matrix: Matrix = "bt601") -> Float:
+    """Luma Y' (...,) in [0, 1] of sRGB (..., 3) in [0, 1]: what a monochrome camera's encoder sends."""
+    return np.asarray(rgb, np.float32) @ np.asarray(LUMA_WEIGHTS[matrix], np.float32)
+
+
+def rgb_to_chroma(rgb: ArrayLike, matrix: Matrix = "bt601") -> Float:
+    """(Cb, Cr) (..., 2) in [-0.5, 0.5] of sRGB (..., 3) in [0, 1]."""
+    value = np.asarray(rgb, np.float32)
+    luma = rgb_to_luma(value, matrix)
+    red, _, blue = LUMA_WEIGHTS[matrix]
+    return np.stack([(value[..., 2] - luma) / (2 - 2 * blue), (value[..., 0] - luma) / (2 - 2 * red)], axis=-1).astype(np.float32)
+
+
+def ycbcr_to_rgb(luma: ArrayLike, chroma: ArrayLike, matrix: Matrix = "bt601") -> Float:
+    """luma (...,) in [0, 1] and (Cb, Cr) (..., 2) in [-0.5, 0.5] -> sRGB (..., 3), not clipped."""
+    y, c = np.asarray(luma, np.float32), np.asarray(chroma, np.float32)
+    wr, wg, wb = LUMA_WEIGHTS[matrix]
+    red = y + np.float32(2 - 2 * wr) * c[..., 1]
+    blue = y + np.float32(2 - 2 * wb) * c[..., 0]
+    green = (y - np.float32(wr) * red - np.float32(wb) * blue) / np.float32(wg)
+    return np.stack([red, green, blue], axis=-1).astype(np.float32)
+
+
+def ab_to_chroma(luma: ArrayLike, ab: ArrayLike, matrix: Matrix = "bt601") -> Float:
+    """(Cb, Cr) (..., 2) in [-0.5, 0.5] of the colour that has this luma *and* these a*, b*.
+
+    luma (...,) in [0, 1], full range; ab (..., 2) in CIELAB units. L* is not given: luma weighs R'G'B' and lightness
+    weighs linear light, so a saturated colour has another L* than the gray of the same luma. Three fixed-point steps
+    on L* bring the luma of the result to the one asked for (typically within 0.002), which is what lets the output
+    keep Y' untouched without a shift of hue. Colours outside the gamut are clipped in RGB before Cb, Cr are taken.
+    """
+    y, c = np.asarray(luma, np.float32), np.asarray(ab, np.float32)
+    aim = y
+    for step in range(3):
+        rgb = np.clip(lab_to_rgb(np.concatenate([luma_to_lightness(aim)[..., None], c], axis=-1)), 0, 1)
+        if step < 2:
+            aim = np.clip(aim + y - rgb_to_luma(rgb, matrix), 0, 1)
+    return rgb_to_chroma(rgb, matrix)
+
+
+def range_table(source: ColorRange, target: ColorRange, plane: Literal["luma", "chroma"]) -> Byte:
+    """(256,) uint8 table that rescales an 8-bit plane from one colour range to the other.
+
+    Limited range is 16..235 for luma and 16..240 for chroma (BT.601-7, section 2.5.3).
+    """
+    codes = np.arange(256, dtype=np.float64)
+    center, excursion = (16.0, 219.0) if plane == "luma" else (128.0, 224.0)
+    zero = 0.0 if plane == "luma" else 128.0
+    if source == target:
+        scaled = codes
+    elif source == "limited":
+        scaled = (codes - center) * (255.0 / excursion) + zero
+    else:
+        scaled = (codes - zero) * (excursion / 255.0) + center
+    return np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
+
+
+def luma_codes(dtype: Any, color_range: ColorRange = "full") -> Float:
+    """Luma in [0, 1] of every code of an unsigned integer dtype: (256,) for uint8, (65536,) for uint16."""
+    top = float(np.iinfo(dtype).max)
+    codes = np.arange(int(top) + 1, dtype=np.float64) / top
+    if color_range == "limited":
+        codes = (codes * 255.0 - 16.0) / 219.0
+    return np.clip(codes, 0, 1).astype(np.float32)

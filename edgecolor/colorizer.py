@@ -1,0 +1,128 @@
+"""Luma in, chroma out: shrink, look up, invoke, and lift the guess along the edges of the full-resolution luma."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edgecolor import upsample
+from edgecolor.assets import load_model
+from edgecolor.color import ColorRange, Matrix, ab_to_chroma, luma_codes
+from edgecolor.errors import ModelError
+from edgecolor.frame import Frame, Plane, check_luma, chroma_shape
+from edgecolor.interpreter import Interpreter
+from edgecolor.quantization import dequantize, input_table, lightness_input
+
+
+class Network(Protocol):
+    """What guesses colour: takes 8-bit luma codes (S, T), gives (a*, b*) (S/4, T/4, 2) float32 in CIELAB units."""
+
+    size: tuple[int, int]  # (S, T): height and width of the input
+
+    def __call__(self, luma: NDArray[np.uint8], color_range: ColorRange) -> NDArray[np.float32]: ...
+
+
+class TfliteNetwork:
+    """A .tflite model with its card, int8 or float32."""
+
+    def __init__(self, model: str | Path, runtime: str | None, threads: int | None, delegate: str | None) -> None:
+        self.model = load_model(model)
+        self.interpreter = Interpreter(self.model.content, runtime, threads, delegate)
+        self.model.check_contract(self.interpreter.input, self.interpreter.output)
+        given, taken = self.interpreter.input, self.interpreter.output
+        if given.dtype != taken.dtype or given.dtype not in (np.int8, np.float32):
+            raise ModelError(f"{self.model.path}: input is {given.dtype}, output {taken.dtype}; both must be int8 or both float32")
+        self.size = given.shape[1], given.shape[2]
+        self._taken = taken
+        ranges: tuple[ColorRange, ColorRange] = ("full", "limited")
+        self._tables: dict[str, NDArray[Any]] = {
+            r: input_table(given.scale, given.zero_point, r) if given.dtype == np.int8 else lightness_input(r) for r in ranges
+        }
+
+    def __call__(self, luma: NDArray[np.uint8], color_range: ColorRange) -> NDArray[np.float32]:
+        codes = self.interpreter.invoke(self._tables[color_range][luma][None, :, :, None])[0]
+        if codes.dtype == np.float32:
+            return codes
+        return dequantize(codes, self._taken.scale, self._taken.zero_point)
+
+
+@dataclass(frozen=True)
+class Guess:
+    """Chroma guessed for one frame, ready to be lifted onto that frame's luma or a later one's.
+
+    grid: (h, w, 2) float32 (Cb, Cr) in [-0.5, 0.5]. guide: (S, T) uint8, the small luma it was guessed from.
+    """
+
+    grid: NDArray[np.float32]
+    guide: NDArray[np.uint8]
+
+    def lift(self, luma: Plane, shape: tuple[int, int]) -> NDArray[np.float32]:
+        """(Cb, Cr) (H, W, 2) float32 of ``shape``, guided by full-resolution ``luma`` (uint8 or uint16)."""
+        guide = shrink(luma, (shape[1], shape[0]))
+        return upsample.apply(upsample.fit(self.grid, self.guide), guide)
+
+    def planes(self, luma: Plane, color_range: ColorRange = "full") -> tuple[Plane, Plane]:
+        """4:2:0 planes (cb, cr) of luma's dtype, each (ceil(H/2), ceil(W/2)), guided by full-resolution ``luma``."""
+        return chroma_planes(self.lift(luma, chroma_shape(luma.shape)), luma.dtype, color_range)
+
+
+def shrink(luma: Plane, size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Luma (H, W) uint8 or uint16 -> uint8 of ``size`` (width, height), by area where it shrinks."""
+    h, w = luma.shape
+    # A whole-numbered area mean first, then a bilinear rest: as good as one area resize here and several times faster.
+    fy, fx = max(1, h // size[1]), max(1, w // size[0])
+    if fy > 1 or fx > 1:
+        luma = cv2.resize(luma[: h // fy * fy, : w // fx * fx], (w // fx, h // fy), interpolation=cv2.INTER_AREA)
+    if luma.shape != (size[1], size[0]):
+        luma = cv2.resize(luma, size, interpolation=cv2.INTER_LINEAR)
+    return luma if luma.dtype == np.uint8 else (luma >> 8).astype(np.uint8)
+
+
+class Colorizer:
+    """Guesses chroma for luma. Not thread-safe: one per thread.
+
+    model: a name ("edgecolor") or the path of a .tflite file with its card. runtime, threads, delegate: see
+    edgecolor.interpreter.Interpreter, which also lists the errors raised; assets.load_model raises the rest.
+    """
+
+    def __init__(
+        self, model: str | Path = "edgecolor", runtime: str | None = None, threads: int | None = None, delegate: str | None = None,
+        *, network: Network | None = None,
+    ) -> None:
+        self.network: Network = network or TfliteNetwork(model, runtime, threads, delegate)
+        self._codes = {r: luma_codes(np.uint8, r) for r in ("full", "limited")}
+
+    def guess(self, luma: Plane, color_range: ColorRange = "full", matrix: Matrix = "bt601") -> Guess:
+        """Guess chroma on the network's small grid. luma: (H, W) uint8 or uint16. Raises FrameError."""
+        check_luma(luma)
+        height, width = self.network.size
+        guide = shrink(luma, (width, height))
+        ab = self.network(guide, color_range)
+        small = shrink(guide, (ab.shape[1], ab.shape[0]))
+        return Guess(ab_to_chroma(self._codes[color_range][small], ab, matrix), guide)
+
+    def __call__(self, luma: Plane, color_range: ColorRange = "full", matrix: Matrix = "bt601") -> tuple[Plane, Plane]:
+        """Chroma planes for luma: (H, W) uint8 or uint16 -> (cb, cr), each (ceil(H/2), ceil(W/2)) of luma's dtype.
+
+        Zero chroma is the middle code (128 or 32768); codes are scaled to ``color_range``. luma itself is not touched.
+        """
+        return self.guess(luma, color_range, matrix).planes(luma, color_range)
+
+    def colorize(self, frame: Frame) -> Frame:
+        """The frame with guessed chroma; its luma plane is the very same array."""
+        cb, cr = self(frame.y, frame.color_range, frame.matrix)  # type: ignore[arg-type]
+        return Frame(frame.y, cb, cr, frame.color_range, frame.matrix, frame.pts, frame.captured, frame.sequence)
+
+
+def chroma_planes(chroma: NDArray[np.float32], dtype: Any, color_range: ColorRange) -> tuple[Plane, Plane]:
+    """(Cb, Cr) (H, W, 2) in [-0.5, 0.5] -> two planes of integer codes of ``dtype`` in ``color_range``."""
+    top = float(np.iinfo(dtype).max)
+    middle = (top + 1) / 2
+    excursion = top if color_range == "full" else top * 224 / 255
+    codes = np.clip(np.rint(chroma * np.float32(excursion) + np.float32(middle)), 0, top).astype(dtype)
+    return np.ascontiguousarray(codes[..., 0]), np.ascontiguousarray(codes[..., 1])

@@ -1,0 +1,55 @@
+"""Every error that EdgeColor raises on purpose.
+
+One root, so that a caller can catch all of them; each child also derives from the builtin that fits, so that code
+which knows nothing of EdgeColor handles them sensibly. Messages name the input, what was wrong with it and what to do.
+"""
+
+from __future__ import annotations
+
+
+class EdgeColorError(Exception):
+    """Root of every error raised on purpose by this project."""
+
+
+class ConfigError(EdgeColorError, ValueError):
+    """An option or a configuration value is wrong or contradicts another."""
+
+
+class PictureError(EdgeColorError, ValueError):
+    """A picture can not be read: damaged, too large, or of an unsupported form."""
+
+
+class VideoError(EdgeColorError, ValueError):
+    """A video file can not be read."""
+
+
+class FrameError(EdgeColorError, ValueError):
+    """An array has the wrong shape, dtype or range to be a luma or chroma plane."""
+
+
+class ModelError(EdgeColorError, ValueError):
+    """A model or its card is damaged, or the two do not belong together."""
+
+
+class AssetNotFoundError(EdgeColorError, FileNotFoundError):
+    """No model, card or bundled file of that name or path exists."""
+
+
+class RuntimeMissingError(EdgeColorError, ImportError):
+    """The asked-for TFLite runtime, or any at all, is not installed."""
+
+
+class DelegateError(EdgeColorError, RuntimeError):
+    """The asked-for delegate (Coral Edge TPU) is absent or refuses to work. Never replaced silently by the CPU."""
+
+
+class OutputError(EdgeColorError, OSError):
+    """A result can not be written: it exists already, the folder is not writable, or the disk is full."""
+
+
+class SourceError(EdgeColorError, OSError):
+    """A source of frames can not be opened or was lost."""
+
+
+class ServeError(EdgeColorError, OSError):
+    """The HTTP server can not start: the address is taken or not allowed."""
