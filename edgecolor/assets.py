@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edgecolor.errors import ModelError, AssetNotFoundError
+from edgecolor.errors import AssetNotFoundError, ModelError
 from edgecolor.interpreter import Tensor
 
 PACKAGE = Path(__file__).parent
@@ -23,6 +23,11 @@ _LARGEST_CARD = 1 << 20
 _LARGEST_MODEL = 256 << 20
 INPUT_QUANTITY = "L*/50 - 1"
 OUTPUT_QUANTITY = "a*, b*"
+
+
+def describe(tensor: Tensor) -> dict[str, Any]:
+    """A tensor as a card writes it down."""
+    return {"shape": list(tensor.shape), "dtype": tensor.dtype.name, "scale": tensor.scale, "zero_point": tensor.zero_point}
 
 
 @dataclass(frozen=True)
@@ -38,7 +43,7 @@ class Model:
         """Raise ModelError unless the interpreter's input and output are those that the card promises."""
         for side, tensor in (("input", given), ("output", taken)):
             promised = self.card["contract"][side]
-            found = {"shape": list(tensor.shape), "dtype": tensor.dtype.name, "scale": tensor.scale, "zero_point": tensor.zero_point}
+            found: dict[str, Any] = describe(tensor)
             for key, value in found.items():
                 want = promised.get(key)
                 same = abs(want - value) <= 1e-6 * abs(value) if key == "scale" and isinstance(want, int | float) else want == value
@@ -84,9 +89,11 @@ def _check_card(card: Any, path: Path) -> None:
         raise ModelError(f"{path}: not a card of format {CARD_FORMAT}")
     contract = card.get("contract")
     sides = [contract.get(side) if isinstance(contract, dict) else None for side in ("input", "output")]
-    if not all(isinstance(side, dict) for side in sides) or not isinstance(card.get("name"), str) or not isinstance(card.get("sha256"), str):
-        raise ModelError(f"{path}: name, sha256 or contract is missing")
+    if not isinstance(card.get("name"), str) or not isinstance(card.get("sha256"), str):
+        raise ModelError(f"{path}: name or sha256 is missing")
     for side, quantity, channels in zip(sides, (INPUT_QUANTITY, OUTPUT_QUANTITY), (1, 2), strict=True):
+        if not isinstance(side, dict):
+            raise ModelError(f"{path}: the contract needs an input and an output")
         if side.get("quantity") != quantity:
             raise ModelError(f"{path}: this version needs a model with {quantity!r}, the card says {side.get('quantity')!r}")
         shape = side.get("shape")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import io
 import os
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -33,8 +35,16 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--delegate", metavar="NAME", help="edgetpu[:usb|:pci|:N] runs on a Coral; an absent one is an error")
 
 
+def _terminate(number: int, _: object) -> None:
+    sys.exit(128 + number)  # unwinds the stack, so that temporary files are removed
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a file name that the locale can not show must not end the run
+    signal.signal(signal.SIGTERM, _terminate)
     parsed = build_parser().parse_args(arguments)
     try:
         return int(importlib.import_module(f"edgecolor.commands.{parsed.command}").run(parsed))

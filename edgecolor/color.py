@@ -12,10 +12,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from edgecolor.frame import ColorRange, Matrix
+
 Float = NDArray[np.float32]
 Byte = NDArray[np.uint8]
-Matrix = Literal["bt601", "bt709"]
-ColorRange = Literal["full", "limited"]
 
 # IEC 61966-2-1: linear sRGB -> XYZ (D65). Rows are scaled to the white point below, so that white maps to (1, 1, 1).
 _RGB_TO_XYZ = np.array(
@@ -58,9 +58,9 @@ def _lab_inverse(f: Float) -> Float:
 
 def rgb_to_lab(rgb: ArrayLike) -> Float:
     """sRGB (..., 3) in [0, 1] -> CIELAB (..., 3): L* in [0, 100], a* and b* about [-110, 110]; D65."""
-    f = _lab_forward(srgb_to_linear(rgb) @ _RGB_TO_XYZN.T)
+    f = _lab_forward(np.asarray(srgb_to_linear(rgb) @ _RGB_TO_XYZN.T, np.float32))
     x, y, z = f[..., 0], f[..., 1], f[..., 2]
-    return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], axis=-1).astype(np.float32)
+    return np.asarray(np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], axis=-1), np.float32)
 
 
 def lab_to_rgb(lab: ArrayLike) -> Float:
@@ -68,12 +68,12 @@ def lab_to_rgb(lab: ArrayLike) -> Float:
     value = np.asarray(lab, np.float32)
     fy = (value[..., 0] + 16) / np.float32(116)
     f = np.stack([fy + value[..., 1] / 500, fy, fy - value[..., 2] / 200], axis=-1)
-    return linear_to_srgb(_lab_inverse(f) @ _XYZN_TO_RGB.T)
+    return linear_to_srgb(_lab_inverse(f.astype(np.float32)) @ _XYZN_TO_RGB.T)
 
 
 def luma_to_lightness(luma: ArrayLike) -> Float:
     """L* in [0, 100] of a gray pixel: luma (...,) in [0, 1], full range -> (...,)."""
-    return np.float32(116) * _lab_forward(srgb_to_linear(luma)) - np.float32(16)
+    return np.asarray(116 * _lab_forward(srgb_to_linear(luma)) - 16, np.float32)
 
 
 def lightness_to_luma(lightness: ArrayLike) -> Float:
@@ -83,7 +83,7 @@ def lightness_to_luma(lightness: ArrayLike) -> Float:
 
 def rgb_to_luma(rgb: ArrayLike, matrix: Matrix = "bt601") -> Float:
     """Luma Y' (...,) in [0, 1] of sRGB (..., 3) in [0, 1]: what a monochrome camera's encoder sends."""
-    return np.asarray(rgb, np.float32) @ np.asarray(LUMA_WEIGHTS[matrix], np.float32)
+    return np.asarray(np.asarray(rgb, np.float32) @ np.asarray(LUMA_WEIGHTS[matrix], np.float32), np.float32)
 
 
 def rgb_to_chroma(rgb: ArrayLike, matrix: Matrix = "bt601") -> Float:
@@ -91,7 +91,7 @@ def rgb_to_chroma(rgb: ArrayLike, matrix: Matrix = "bt601") -> Float:
     value = np.asarray(rgb, np.float32)
     luma = rgb_to_luma(value, matrix)
     red, _, blue = LUMA_WEIGHTS[matrix]
-    return np.stack([(value[..., 2] - luma) / (2 - 2 * blue), (value[..., 0] - luma) / (2 - 2 * red)], axis=-1).astype(np.float32)
+    return np.asarray(np.stack([(value[..., 2] - luma) / (2 - 2 * blue), (value[..., 0] - luma) / (2 - 2 * red)], axis=-1), np.float32)
 
 
 def ycbcr_to_rgb(luma: ArrayLike, chroma: ArrayLike, matrix: Matrix = "bt601") -> Float:
@@ -101,7 +101,7 @@ def ycbcr_to_rgb(luma: ArrayLike, chroma: ArrayLike, matrix: Matrix = "bt601") -
     red = y + np.float32(2 - 2 * wr) * c[..., 1]
     blue = y + np.float32(2 - 2 * wb) * c[..., 0]
     green = (y - np.float32(wr) * red - np.float32(wb) * blue) / np.float32(wg)
-    return np.stack([red, green, blue], axis=-1).astype(np.float32)
+    return np.asarray(np.stack([red, green, blue], axis=-1), np.float32)
 
 
 def ab_to_chroma(luma: ArrayLike, ab: ArrayLike, matrix: Matrix = "bt601") -> Float:
@@ -145,3 +145,17 @@ def luma_codes(dtype: Any, color_range: ColorRange = "full") -> Float:
     if color_range == "limited":
         codes = (codes * 255.0 - 16.0) / 219.0
     return np.clip(codes, 0, 1).astype(np.float32)
+
+
+def chroma_excursion(dtype: Any, color_range: ColorRange) -> float:
+    """Codes from one end of chroma to the other (-0.5 to 0.5) in an unsigned dtype: 255 or 224 for 8 bits."""
+    top = float(np.iinfo(dtype).max)
+    return top if color_range == "full" else top * 224 / 255
+
+
+def chroma_planes(chroma: Float, dtype: Any, color_range: ColorRange) -> tuple[NDArray[Any], NDArray[Any]]:
+    """(Cb, Cr) (H, W, 2) in [-0.5, 0.5] -> two planes of integer codes of ``dtype`` in ``color_range``."""
+    top = float(np.iinfo(dtype).max)
+    codes = chroma * np.float32(chroma_excursion(dtype, color_range)) + np.float32((top + 1) / 2)
+    codes = np.clip(np.rint(codes), 0, top).astype(dtype)
+    return np.ascontiguousarray(codes[..., 0]), np.ascontiguousarray(codes[..., 1])

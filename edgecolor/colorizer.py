@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -12,9 +13,9 @@ from numpy.typing import NDArray
 
 from edgecolor import upsample
 from edgecolor.assets import load_model
-from edgecolor.color import ColorRange, Matrix, ab_to_chroma, luma_codes
+from edgecolor.color import ab_to_chroma, chroma_excursion, chroma_planes, luma_codes
 from edgecolor.errors import ModelError
-from edgecolor.frame import Frame, Plane, check_luma, chroma_shape
+from edgecolor.frame import ColorRange, Frame, Matrix, Plane, check_luma, chroma_shape
 from edgecolor.interpreter import Interpreter
 from edgecolor.quantization import dequantize, input_table, lightness_input
 
@@ -47,7 +48,7 @@ class TfliteNetwork:
     def __call__(self, luma: NDArray[np.uint8], color_range: ColorRange) -> NDArray[np.float32]:
         codes = self.interpreter.invoke(self._tables[color_range][luma][None, :, :, None])[0]
         if codes.dtype == np.float32:
-            return codes
+            return np.asarray(codes, np.float32)
         return dequantize(codes, self._taken.scale, self._taken.zero_point)
 
 
@@ -61,25 +62,34 @@ class Guess:
     grid: NDArray[np.float32]
     guide: NDArray[np.uint8]
 
+    @functools.cached_property
+    def lines(self) -> upsample.Lines:
+        """The fit of this guess, made once however many frames it is lifted onto."""
+        return upsample.fit(self.grid, self.guide)
+
     def lift(self, luma: Plane, shape: tuple[int, int]) -> NDArray[np.float32]:
         """(Cb, Cr) (H, W, 2) float32 of ``shape``, guided by full-resolution ``luma`` (uint8 or uint16)."""
         guide = shrink(luma, (shape[1], shape[0]))
-        return upsample.apply(upsample.fit(self.grid, self.guide), guide)
+        return upsample.apply(self.lines, guide)
 
     def planes(self, luma: Plane, color_range: ColorRange = "full") -> tuple[Plane, Plane]:
         """4:2:0 planes (cb, cr) of luma's dtype, each (ceil(H/2), ceil(W/2)), guided by full-resolution ``luma``."""
-        return chroma_planes(self.lift(luma, chroma_shape(luma.shape)), luma.dtype, color_range)
+        shape = chroma_shape(luma.shape)
+        if luma.dtype != np.uint8:
+            return chroma_planes(self.lift(luma, shape), luma.dtype, color_range)
+        guide = shrink(luma, (shape[1], shape[0]))
+        return upsample.apply_to_planes(self.lines, guide, chroma_excursion(np.uint8, color_range))
 
 
 def shrink(luma: Plane, size: tuple[int, int]) -> NDArray[np.uint8]:
     """Luma (H, W) uint8 or uint16 -> uint8 of ``size`` (width, height), by area where it shrinks."""
-    h, w = luma.shape
-    # A whole-numbered area mean first, then a bilinear rest: as good as one area resize here and several times faster.
-    fy, fx = max(1, h // size[1]), max(1, w // size[0])
-    if fy > 1 or fx > 1:
-        luma = cv2.resize(luma[: h // fy * fy, : w // fx * fx], (w // fx, h // fy), interpolation=cv2.INTER_AREA)
-    if luma.shape != (size[1], size[0]):
-        luma = cv2.resize(luma, size, interpolation=cv2.INTER_LINEAR)
+    width, height = size
+    # Halving is far cheaper in OpenCV than any other area factor, and halves of halves are still area means.
+    while luma.shape[0] % 2 == 0 and luma.shape[1] % 2 == 0 and luma.shape[0] >= 2 * height and luma.shape[1] >= 2 * width:
+        luma = cv2.resize(luma, (luma.shape[1] // 2, luma.shape[0] // 2), interpolation=cv2.INTER_AREA)
+    if luma.shape != (height, width):
+        smaller = luma.shape[0] >= height and luma.shape[1] >= width
+        luma = cv2.resize(luma, size, interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR)
     return luma if luma.dtype == np.uint8 else (luma >> 8).astype(np.uint8)
 
 
@@ -115,14 +125,5 @@ class Colorizer:
 
     def colorize(self, frame: Frame) -> Frame:
         """The frame with guessed chroma; its luma plane is the very same array."""
-        cb, cr = self(frame.y, frame.color_range, frame.matrix)  # type: ignore[arg-type]
+        cb, cr = self(frame.y, frame.color_range, frame.matrix)
         return Frame(frame.y, cb, cr, frame.color_range, frame.matrix, frame.pts, frame.captured, frame.sequence)
-
-
-def chroma_planes(chroma: NDArray[np.float32], dtype: Any, color_range: ColorRange) -> tuple[Plane, Plane]:
-    """(Cb, Cr) (H, W, 2) in [-0.5, 0.5] -> two planes of integer codes of ``dtype`` in ``color_range``."""
-    top = float(np.iinfo(dtype).max)
-    middle = (top + 1) / 2
-    excursion = top if color_range == "full" else top * 224 / 255
-    codes = np.clip(np.rint(chroma * np.float32(excursion) + np.float32(middle)), 0, top).astype(dtype)
-    return np.ascontiguousarray(codes[..., 0]), np.ascontiguousarray(codes[..., 1])

@@ -51,5 +51,9 @@ class SourceError(EdgeColorError, OSError):
     """A source of frames can not be opened or was lost."""
 
 
+class PipelineError(EdgeColorError, RuntimeError):
+    """A thread of the live pipeline failed in a way that nobody foresaw; the cause is chained."""
+
+
 class ServeError(EdgeColorError, OSError):
     """The HTTP server can not start: the address is taken or not allowed."""

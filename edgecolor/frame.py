@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from time import monotonic
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 from edgecolor.errors import FrameError
 
 Plane = NDArray[Any]  # (H, W) uint8 or uint16
-
-COLOR_RANGES = ("full", "limited")
-MATRICES = ("bt601", "bt709")
+ColorRange = Literal["full", "limited"]
+Matrix = Literal["bt601", "bt709"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,16 +29,17 @@ class Frame:
     y: Plane
     cb: Plane | None = None
     cr: Plane | None = None
-    color_range: str = "full"
-    matrix: str = "bt601"
+    color_range: ColorRange = "full"
+    matrix: Matrix = "bt601"
     pts: float | None = None
     captured: float = field(default_factory=monotonic)
     sequence: int = 0
 
     def __post_init__(self) -> None:
         check_luma(self.y)
-        if self.color_range not in COLOR_RANGES or self.matrix not in MATRICES:
-            raise FrameError(f"color range {self.color_range!r}, matrix {self.matrix!r}: known are {COLOR_RANGES}, {MATRICES}")
+        if self.color_range not in get_args(ColorRange) or self.matrix not in get_args(Matrix):
+            known = f"{get_args(ColorRange)} and {get_args(Matrix)}"
+            raise FrameError(f"color range {self.color_range!r}, matrix {self.matrix!r}: known are {known}")
         if (self.cb is None) != (self.cr is None):
             raise FrameError("a frame has both chroma planes or none")
         want = chroma_shape(self.y.shape)

@@ -23,6 +23,15 @@ from edgecolor.errors import ConfigError, DelegateError, ModelError, RuntimeMiss
 RUNTIMES = {"litert": ("ai_edge_litert.interpreter", "ai-edge-litert"), "tflite": ("tflite_runtime.interpreter", "tflite-runtime")}
 EDGE_TPU_LIBRARY = "libedgetpu.so.1"
 _PROBE_TIMEOUT_S = 20.0
+_PROBE = """
+import os, sys
+from edgecolor.interpreter import _load_runtime
+try:
+    _load_runtime(None)[1].load_delegate(sys.argv[1], dict(option.split("=", 1) for option in sys.argv[2:]))
+except (OSError, ValueError, RuntimeError) as error:
+    print(f"{type(error).__name__}: {error}", flush=True)
+    os._exit(1)  # a delegate that failed to load raises once more when it is collected
+"""
 
 
 @dataclass(frozen=True)
@@ -67,16 +76,17 @@ def _load_runtime(runtime: str | None) -> tuple[str, Any]:
 
 def probe_delegate(library: str, options: dict[str, str]) -> str:
     """Load a delegate in a child process, because an unfit library crashes the process; returns "" or what went wrong."""
-    code = "import sys; from edgecolor.interpreter import _load_runtime as f; f(None)[1].load_delegate(sys.argv[1], dict(a.split('=', 1) for a in sys.argv[2:]))"
-    command = [sys.executable, "-c", code, library, *(f"{k}={v}" for k, v in options.items())]
+    command = [sys.executable, "-c", _PROBE, library, *(f"{k}={v}" for k, v in options.items())]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=_PROBE_TIMEOUT_S, check=False)
     except subprocess.TimeoutExpired:
         return f"loading {library} did not finish within {_PROBE_TIMEOUT_S:.0f} s"
     if done.returncode == 0:
         return ""
-    lines = done.stderr.strip().splitlines()
-    return lines[-1] if lines and done.returncode > 0 else f"loading {library} crashed the process (signal {-done.returncode})"
+    if said := done.stdout.strip():
+        return said.splitlines()[-1]
+    end = f"signal {-done.returncode}" if done.returncode < 0 else f"exit code {done.returncode}"
+    return f"loading {library} ended the process ({end})"
 
 
 def _load_delegate(module: Any, delegate: str) -> Any:

@@ -7,14 +7,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from edgecolor.color import ColorRange, luma_codes, luma_to_lightness
+from edgecolor.color import luma_codes, luma_to_lightness
+from edgecolor.frame import ColorRange
 
 
 def quantize(real: ArrayLike, scale: float, zero_point: int, dtype: Any = np.int8) -> NDArray[Any]:
     """real (...,) -> codes (...,) of an integer dtype: round half to even, then clip to the dtype's range."""
     info = np.iinfo(dtype)
     codes = np.rint(np.asarray(real, np.float64) / scale) + zero_point
-    return np.clip(codes, info.min, info.max).astype(dtype)
+    return np.asarray(np.clip(codes, info.min, info.max), dtype)
 
 
 def dequantize(codes: ArrayLike, scale: float, zero_point: int) -> NDArray[np.float32]:

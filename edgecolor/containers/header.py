@@ -1,0 +1,53 @@
+"""What a container says about its picture."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """What is carried from an input file to its output.
+
+    exif: a TIFF structure (Exif 2.32, without the "Exif" prefix of JPEG). icc: an ICC.1 profile. xmp: an XMP packet
+    (ISO 16684-1), UTF-8. dpi: horizontal and vertical pixels per inch, as stored (before orientation).
+    """
+
+    exif: bytes | None = None
+    icc: bytes | None = None
+    xmp: bytes | None = None
+    dpi: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
+class Header:
+    """Format, size as stored (before orientation), EXIF orientation 1..8, and metadata.
+
+    adobe: a JPEG with Adobe's APP14 segment, which stores CMYK inverted. photometric: TIFF's tag 262, else None.
+    """
+
+    format: str
+    width: int
+    height: int
+    orientation: int = 1
+    metadata: Metadata = Metadata()
+    adobe: bool = False
+    photometric: int | None = None
+
+    @property
+    def upright_size(self) -> tuple[int, int]:
+        """(width, height) after the orientation has been applied."""
+        return (self.height, self.width) if self.orientation >= 5 else (self.width, self.height)
+
+
+def usable_icc(profile: bytes | None) -> bytes | None:
+    """The profile if it describes RGB, else None: gray and CMYK profiles do not fit the sRGB that is written.
+
+    The colour space stands in bytes 16..19 of the 128-byte header (ICC.1:2022, section 7.2).
+    """
+    return profile if profile and len(profile) >= 128 and profile[16:20] == b"RGB " else None
+
+
+def sane_dpi(x: float, y: float) -> tuple[float, float] | None:
+    """(x, y) when both are resolutions that a picture can have, else None."""
+    return (x, y) if 1 <= x <= 30000 and 1 <= y <= 30000 else None

@@ -1,0 +1,68 @@
+"""benchmark, doctor and the command line's own manners, in a real process."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.conftest import ROOT
+
+
+def edgecolor(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", "edgecolor", *arguments], capture_output=True, text=True, check=False, cwd=cwd)
+
+
+def test_benchmark_reports_every_stage_beside_the_reference() -> None:
+    done = edgecolor("benchmark", "--rounds", "3", "--json")
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert report["runtime"] == "litert" and report["threads"] == 1 and report["delegated"] is True
+    assert [(f["width"], f["height"]) for f in report["frames"]] == [(640, 480), (1280, 720)]
+    for frame in report["frames"]:
+        assert set(frame["ms"]) == {"resize", "lookup + invoke", "ab to chroma", "guided fit", "guided planes", "jpeg"}
+        assert all(ms > 0 for ms in frame["ms"].values())
+        assert abs(sum(frame["ms"].values()) - frame["total_ms"]) < 1e-6
+        assert frame["network_to_reference"] > 0 and frame["beside_network_to_reencode"] > 0
+
+
+def test_benchmark_prints_a_table_and_names_a_missing_reference() -> None:
+    done = edgecolor("benchmark", "--rounds", "3", "--model", "seed")
+    assert done.returncode == 0 and "frames per second" in done.stdout and "network / reference" in done.stdout
+    done = edgecolor("benchmark", "--reference", "absent.tflite")
+    assert done.returncode == 1 and "absent.tflite" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_doctor_names_the_runtime_and_checks_every_model() -> None:
+    done = edgecolor("doctor", "--json")
+    assert done.returncode == 0, done.stderr
+    found = {row["what"]: row for row in json.loads(done.stdout)}
+    assert "litert would be used" in found["runtime"]["detail"]
+    assert found["model edgecolor"]["state"] == "ok" and "XNNPACK in effect" in found["model edgecolor"]["detail"]
+    for row in found.values():
+        assert row["fix"] or row["state"] == "ok", f"{row['what']} is {row['state']} and no fix is named"
+
+
+def test_doctor_tries_the_coral_only_when_asked() -> None:
+    assert "Coral" not in edgecolor("doctor").stdout
+    done = edgecolor("doctor", "--coral")
+    assert done.returncode == 0 and "libedgetpu" in done.stdout and "fix: plug the Coral in" in done.stdout
+
+
+def test_wrong_usage_has_exit_code_2() -> None:
+    for arguments in ((), ("paint",), ("benchmark", "--runtime", "onnx"), ("benchmark", "--delegate", "gpu")):
+        done = edgecolor(*arguments)
+        assert done.returncode == 2 and done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_coral_that_is_not_there_is_an_error_and_never_the_cpu() -> None:
+    done = edgecolor("benchmark", "--delegate", "edgetpu")
+    assert done.returncode == 1 and "edgetpu" in done.stderr and done.stdout == ""
+
+
+def test_version_is_the_packages() -> None:
+    from edgecolor import __version__
+
+    assert edgecolor("--version").stdout.strip() == f"edgecolor {__version__}"
+    assert f'version = "{__version__}"' in (ROOT / "pyproject.toml").read_text()

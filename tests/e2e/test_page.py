@@ -1,0 +1,252 @@
+"""The page in a real browser. The source is one still picture and the network's colours are strong and known: so what the
+browser shows can be held against the snapshots pixel by pixel, and does not depend on how well a model was trained."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from selenium import webdriver
+from selenium.webdriver.chrome.options import Options
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.action_chains import ActionChains
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.ui import WebDriverWait
+
+from tests.conftest import need
+from tests.e2e.serving import DEMO, VIVID, Server, script, started
+
+# The first frame of the clip, ten times a second.
+STILL = VIVID.replace(
+    'serve(open_source("demo")',
+    """serve(Still()""",
+).replace(
+    "sys.exit(",
+    """
+class Still:
+    name, rate = "still", 10.0
+    def frames(self, stop):
+        import dataclasses, itertools, threading, time
+        one = next(iter(open_source("demo").frames(threading.Event())))
+        for number in itertools.count():
+            yield dataclasses.replace(one, sequence=number, captured=time.monotonic())
+            if stop.wait(0.1):
+                return
+
+sys.exit(""",
+)
+# One frame a line of stdin, as bright as the line says, and no other frame until the next line.
+ON_DEMAND = STILL.replace(
+    "        for number in itertools.count():",
+    """        import numpy as np
+        for number, line in enumerate(sys.stdin):
+            one = dataclasses.replace(one, y=np.full((48, 64), int(line), np.uint8), color_range="full")""",
+)
+SWITCHES = (
+    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync --force-device-scale-factor=1 --force-color-profile=srgb"
+)
+
+
+@pytest.fixture(scope="module")
+def still() -> Iterator[Server]:
+    with started(script(STILL)) as server:
+        server.wait_for(lambda state: state["state"] == "live")
+        yield server
+
+
+@pytest.fixture(scope="module")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
+    browser, driver = need("chromium", "chromium"), need("chromedriver", "chromium-driver")
+    options = Options()
+    options.binary_location = browser
+    for switch in [*SWITCHES.split(), f"--user-data-dir={tmp_path_factory.mktemp('profile')}", "--window-size=1280,1000"]:
+        options.add_argument(switch)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    chrome = webdriver.Chrome(options=options, service=Service(driver))
+    chrome.set_page_load_timeout(30)
+    yield chrome
+    chrome.quit()
+
+
+@pytest.fixture
+def page(chromium: webdriver.Chrome, still: Server) -> webdriver.Chrome:
+    chromium.get_log("browser")
+    chromium.get(still.url)
+    wait_live(chromium)
+    return chromium
+
+
+def wait_for(chromium: webdriver.Chrome, condition: Callable[[], Any], what: str, seconds: float = 20) -> None:
+    WebDriverWait(chromium, seconds, 0.1).until(lambda _: condition(), what)
+
+
+def wait_live(chromium: webdriver.Chrome) -> None:
+    ready = "return document.getElementById('live').naturalWidth > 0 && document.getElementById('state').textContent === 'live'"
+    wait_for(chromium, lambda: chromium.execute_script(ready), "no live picture")
+
+
+def shot(chromium: webdriver.Chrome) -> np.ndarray:
+    """The picture as the browser shows it, (H, W, 3) RGB int."""
+    png = chromium.find_element(By.ID, "picture").screenshot_as_png
+    bgr = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR)
+    return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB).astype(int)
+
+
+def spread(rgb: np.ndarray) -> np.ndarray:
+    return rgb.max(axis=2) - rgb.min(axis=2)
+
+
+def snapshot(server: Server, view: str, like: np.ndarray) -> np.ndarray:
+    """A snapshot, scaled to the size of a screenshot."""
+    status, _, body = server.get(f"/snapshot.jpg?view={view}")
+    assert status == 200
+    rgb = cv2.cvtColor(cv2.imdecode(np.frombuffer(body, np.uint8), cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+    return cv2.resize(rgb, (like.shape[1], like.shape[0]), interpolation=cv2.INTER_LINEAR).astype(int)
+
+
+def sides(picture: np.ndarray, split: float = 0.5) -> tuple[np.ndarray, np.ndarray]:
+    """Left and right of the divider, without the labels at the top, the knob in the middle and the rounded corners."""
+    height, width = picture.shape[:2]
+    rows = slice(int(height * 0.62), int(height * 0.95))
+    at = int(22 + split * (width - 44))
+    return picture[rows, 12 : at - 30], picture[rows, at + 30 : width - 12]
+
+
+def split_of(chromium: webdriver.Chrome) -> float:
+    return float(chromium.execute_script("return document.getElementById('slider').value")) / 100
+
+
+def test_left_is_the_cameras_gray_and_right_the_guessed_colour(page: webdriver.Chrome, still: Server) -> None:
+    picture = shot(page)
+    assert picture.std() > 20, "the page is blank"
+    left, right = sides(picture)
+    assert np.percentile(spread(left), 99) <= 2, "the left side is not gray"
+    assert np.median(spread(right)) > 20, "the right side is not coloured"
+    gray, color = snapshot(still, "gray", picture), snapshot(still, "color", picture)
+    assert np.abs(left - sides(gray)[0]).mean() < 2.5, "the left side is not the camera's luma"
+    assert np.abs(right - sides(color)[1]).mean() < 3
+    # The check can fail: BT.709 weights, as of CSS grayscale(), would be seen.
+    wrong = sides(color)[0] @ [0.2126, 0.7152, 0.0722]
+    assert np.abs(wrong - sides(gray)[0][..., 0]).mean() > 3.5
+
+
+def test_the_slider_moves_by_keyboard(page: webdriver.Chrome) -> None:
+    slider = page.find_element(By.ID, "slider")
+    assert slider.accessible_name.startswith("Comparison") and slider.aria_role == "slider"
+    slider.send_keys(Keys.END)
+    assert split_of(page) == 1 and np.percentile(spread(sides(shot(page), 1)[0]), 99) <= 2
+    slider.send_keys(Keys.HOME)
+    assert split_of(page) == 0 and np.median(spread(sides(shot(page), 0)[1])) > 20
+    slider.send_keys(Keys.ARROW_RIGHT)
+    assert split_of(page) == pytest.approx(0.01)
+
+
+def test_the_slider_moves_by_mouse_from_anywhere_on_the_picture(page: webdriver.Chrome) -> None:
+    picture = page.find_element(By.ID, "picture")
+    width = picture.size["width"]
+    ActionChains(page).move_to_element_with_offset(picture, 0, 60).click_and_hold().move_by_offset(-width // 4, 40).release().perform()
+    assert split_of(page) == pytest.approx(0.24, abs=0.03)
+    left, right = sides(shot(page), split_of(page))
+    assert np.percentile(spread(left), 99) <= 2 and np.median(spread(right)) > 20
+    assert np.percentile(spread(right[:, :40]), 25) > 10, "colour begins at the divider"
+
+
+def test_the_slider_moves_by_touch(page: webdriver.Chrome) -> None:
+    box = page.find_element(By.ID, "picture").rect
+    x, y = box["x"] + box["width"] * 0.5, box["y"] + box["height"] * 0.7
+    touch = "Input.dispatchTouchEvent"
+    page.execute_cdp_cmd(touch, {"type": "touchStart", "touchPoints": [{"x": x, "y": y}]})
+    for step in range(1, 11):
+        page.execute_cdp_cmd(touch, {"type": "touchMove", "touchPoints": [{"x": x + box["width"] * 0.03 * step, "y": y}]})
+    page.execute_cdp_cmd(touch, {"type": "touchEnd", "touchPoints": []})
+    wait_for(page, lambda: abs(split_of(page) - 0.81) < 0.04, "the slider did not follow the finger", 5)
+
+
+def test_the_state_line_tells_rates_model_and_latency(page: webdriver.Chrome) -> None:
+    wait_for(page, lambda: page.find_element(By.ID, "rate").text.endswith("fps"), "no rate")
+    assert page.find_element(By.ID, "chroma").text.endswith("fps")
+    assert page.find_element(By.ID, "latency").text.endswith("ms")
+    assert page.find_element(By.ID, "model").text == "Vivid"
+    assert page.find_element(By.ID, "source").text == "still, 768×432"
+    assert "not evidence" in page.find_element(By.ID, "note").text
+
+
+def test_the_snapshot_button_saves_a_jpeg(page: webdriver.Chrome, tmp_path: Path) -> None:
+    page.execute_cdp_cmd("Browser.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(tmp_path)})
+    page.find_element(By.ID, "snapshot").click()
+    wait_for(page, lambda: list(tmp_path.glob("edgecolor-*.jpg")), "nothing was saved")
+    (saved,) = tmp_path.glob("edgecolor-*.jpg")
+    picture = cv2.imdecode(np.frombuffer(saved.read_bytes(), np.uint8), cv2.IMREAD_COLOR)
+    assert picture.shape == (432, 768, 3)
+    assert b"algorithmicallyEnhanced" in saved.read_bytes()
+
+
+def test_nothing_is_blocked_or_wrong_in_the_console(page: webdriver.Chrome) -> None:
+    assert [entry for entry in page.get_log("browser") if entry["level"] in ("SEVERE", "WARNING")] == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_fits_a_phone_in_light_and_dark(page: webdriver.Chrome, scheme: str) -> None:
+    page.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": scheme}]})
+    page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", {"width": 360, "height": 740, "deviceScaleFactor": 1, "mobile": True})
+    try:
+        assert page.execute_script("return document.documentElement.scrollWidth") <= 360
+        assert page.find_element(By.ID, "picture").size["width"] > 320
+        for name in ("snapshot", "slider"):
+            assert page.find_element(By.ID, name).size["height"] >= 44, f"{name} is too small for a finger"
+        note = page.find_element(By.ID, "note").rect
+        assert note["y"] + note["height"] < 740, "all is seen without scrolling"
+        body = cv2.imdecode(np.frombuffer(page.get_screenshot_as_png(), np.uint8), cv2.IMREAD_GRAYSCALE)
+        assert (np.median(body[-60:]) > 200) == (scheme == "light")
+        left, right = sides(shot(page))
+        assert np.percentile(spread(left), 99) <= 2 and np.median(spread(right)) > 20
+    finally:
+        page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+        page.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+
+
+def test_the_newest_frame_is_shown_though_no_other_follows(chromium: webdriver.Chrome) -> None:
+    mean = """const c = document.createElement('canvas'); c.width = c.height = 8; const x = c.getContext('2d');
+        x.drawImage(document.getElementById('live'), 0, 0, 8, 8); const d = x.getImageData(0, 0, 8, 8).data;
+        let s = 0; for (let i = 0; i < d.length; i += 4) s += .299 * d[i] + .587 * d[i + 1] + .114 * d[i + 2]; return s / 64;"""
+    with started(script(ON_DEMAND), stdin=subprocess.PIPE) as server:
+
+        def show(luma: int) -> None:
+            server.tell(str(luma))
+
+        show(60)
+        server.wait_for(lambda state: state["state"] == "live")
+        chromium.get(server.url)
+        server.wait_for(lambda state: state["views"]["color"]["watchers"] == 1)
+        # Frame by frame: each must appear before the next one is sent.
+        for luma in (90, 150, 110, 170):
+            show(luma)
+            wait_for(chromium, lambda want=luma: abs(chromium.execute_script(mean) - want) < 6, f"frame {luma} is not shown", 5)
+        wait_for(chromium, lambda: chromium.find_element(By.ID, "lost").is_displayed(), "a stopped picture looks live", 10)
+
+
+def test_a_dead_server_is_seen_and_the_picture_comes_back(chromium: webdriver.Chrome) -> None:
+    with started(DEMO) as server:
+        chromium.get(server.url)
+        wait_live(chromium)
+        first = shot(chromium)
+        assert first.std() > 20
+        wait_for(chromium, lambda: np.abs(shot(chromium) - first).mean() > 0.5, "the picture does not move")
+        server.process.kill()
+        wait_for(chromium, lambda: chromium.find_element(By.ID, "lost").is_displayed(), "a dead picture looks live", 8)
+        assert "Last good frame" in chromium.find_element(By.ID, "why").text
+        port = server.port
+    with started([*DEMO, "--http", f"127.0.0.1:{port}"]) as server:
+        server.wait_for(lambda state: state["state"] == "live")
+        wait_for(chromium, lambda: not chromium.find_element(By.ID, "lost").is_displayed(), "the picture did not come back")
+        server.wait_for(lambda state: state["views"]["color"]["watchers"] == 1)
+        wait_live(chromium)
+        time_before = server.state()["views"]["color"]["encoded"]
+        server.wait_for(lambda state: state["views"]["color"]["encoded"] > time_before)

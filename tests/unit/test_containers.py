@@ -1,0 +1,231 @@
+from __future__ import annotations
+
+import io
+import struct
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from edgecolor.containers import Metadata, embed, exif, identify, inspect
+from edgecolor.errors import PictureError
+from tests import samples
+
+SOUND = samples.good()
+PLAIN = {  # encoded without metadata, as our encoders do
+    "jpeg": SOUND["ycbcr.jpg"],
+    "png": SOUND["rgba.png"],
+    "webp": SOUND["lossy.webp"],
+    "tiff": samples.pillow(np.dstack([samples.gray()] * 3), "TIFF"),
+}
+XMP = b"<x:xmpmeta xmlns:x='adobe:ns:meta/'/>"
+
+
+@pytest.mark.parametrize("name", SOUND)
+def test_size_and_format_are_read_without_decoding(name):
+    header = inspect(SOUND[name])
+    suffix = name.rpartition(".")[2]
+    assert header.format == {"jpg": "jpeg", "tif": "tiff"}.get(suffix, suffix)
+    assert (header.width, header.height) == (samples.WIDTH, samples.HEIGHT)
+    assert header.orientation == 1
+
+
+@pytest.mark.parametrize("name", SOUND)
+def test_a_file_without_its_second_half_is_refused(name):
+    # JPEG keeps no length of its pixels: there the decoder notices.
+    if not name.endswith(".jpg"):
+        with pytest.raises(PictureError, match="truncated"):
+            inspect(SOUND[name][: len(SOUND[name]) // 2])
+
+
+@pytest.mark.parametrize("content", [b"", b"text", b"GIF89a" + bytes(50), bytes(100)])
+def test_other_files_are_no_pictures(content):
+    assert identify(content) is None
+    with pytest.raises(PictureError, match=r"empty|not a picture"):
+        inspect(content)
+
+
+@pytest.mark.parametrize("name", ["png", "webp", "jpeg", "tiff"])
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_metadata_goes_in_and_comes_out_and_pillow_reads_it(name, orientation):
+    given = Metadata(samples.exif(orientation), samples.TINY_ICC, XMP, (300.0, 150.0))
+    content = embed(name, PLAIN[name], given)
+    found = inspect(content).metadata
+    assert found.icc == given.icc
+    assert found.xmp == given.xmp
+    if name != "webp":  # it has no field of its own for that
+        assert found.dpi == pytest.approx(given.dpi, abs=0.02)
+    with Image.open(io.BytesIO(content)) as witness:
+        witness.load()
+        assert witness.getexif()[0x010F] == "Workshop"
+        assert witness.getexif().get_ifd(0x8769)[0xA002] == samples.WIDTH
+        assert witness.info["icc_profile"] == given.icc
+        assert np.array_equal(np.asarray(witness), np.asarray(Image.open(io.BytesIO(PLAIN[name]))))
+    if name == "tiff":  # a TIFF's pixels are turned by us, so its orientation is never written
+        assert inspect(content).orientation == 1
+    else:
+        assert inspect(content).orientation == orientation
+
+
+def test_jpeg_profiles_larger_than_a_segment_are_split():
+    icc = samples.TINY_ICC + np.random.default_rng(0).bytes(200_000)
+    content = embed("jpeg", PLAIN["jpeg"], Metadata(icc=icc))
+    assert inspect(content).metadata.icc == icc
+    with Image.open(io.BytesIO(content)) as witness:
+        assert witness.info["icc_profile"] == icc
+
+
+def test_exif_too_large_for_jpeg_is_left_out():
+    assert embed("jpeg", PLAIN["jpeg"], Metadata(exif=bytes(70_000))) == PLAIN["jpeg"]
+
+
+@pytest.mark.parametrize(("icc", "kept"), [(samples.TINY_ICC, True), (samples.GRAY_ICC, False), (b"short", False)])
+def test_only_rgb_profiles_are_kept(icc, kept):
+    for kind in ("JPEG", "PNG", "TIFF", "WEBP"):
+        found = inspect(samples.pillow(np.dstack([samples.gray()] * 3), kind, icc_profile=icc)).metadata.icc
+        assert found == (icc if kept else None), kind
+
+
+def test_inflated_metadata_is_bounded():
+    import zlib
+
+    bomb = zlib.compress(bytes(100 << 20))
+    png = samples.with_png_chunk(SOUND["gray.png"], b"iCCP", b"icc\0\0" + bomb)
+    png = samples.with_png_chunk(png, b"iTXt", b"XML:com.adobe.xmp\0\1\0\0\0" + bomb)
+    assert inspect(png).metadata == Metadata()
+
+
+def test_a_damaged_metadata_chunk_is_dropped_and_a_damaged_pixel_chunk_refused():
+    png = samples.with_png_chunk(SOUND["gray.png"], b"eXIf", samples.exif(6))
+    assert inspect(png).orientation == 6
+    at = png.index(b"eXIf") + 20
+    damaged = png[:at] + bytes([png[at] ^ 1]) + png[at + 1 :]
+    assert inspect(damaged).orientation == 1 and inspect(damaged).metadata.exif is None
+    at = png.index(b"IDAT") + 20
+    with pytest.raises(PictureError, match="checksum"):
+        inspect(png[:at] + bytes([png[at] ^ 1]) + png[at + 1 :])
+
+
+def test_compressed_and_plain_xmp_in_png():
+    import zlib
+
+    for body in (b"\0\0\0\0" + XMP, b"\1\0\0\0" + zlib.compress(XMP)):
+        png = samples.with_png_chunk(SOUND["gray.png"], b"iTXt", b"XML:com.adobe.xmp\0" + body)
+        assert inspect(png).metadata.xmp == XMP
+
+
+# ---- EXIF
+
+
+def test_upright_exif_resets_orientation_size_and_thumbnail_and_moves_nothing():
+    blob = bytearray(samples.exif(6))
+    order = "<" if blob[:2] == b"II" else ">"
+    (start,) = struct.unpack_from(order + "I", blob, 4)
+    (count,) = struct.unpack_from(order + "H", blob, start)
+    struct.pack_into(order + "I", blob, start + 2 + 12 * count, len(blob))  # a second directory: the thumbnail's
+    blob += struct.pack(order + "HHHIII", 1, 0x0100, 4, 1, 160, 0)
+    turned = exif.upright(bytes(blob), 45, 61)
+    assert len(turned) == len(blob)
+    assert exif.checked(turned) == (turned, 1)
+    assert exif.entries(turned, start)[1] == 0
+    read = Image.Exif()
+    read.load(turned)
+    assert (read.get_ifd(0x8769)[0xA002], read.get_ifd(0x8769)[0xA003]) == (45, 61)
+    assert read[0x010F] == "Workshop"
+    assert sum(a != b for a, b in zip(blob, turned, strict=True)) <= 8
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_directories_survive_both_byte_orders(order):
+    wide = struct.pack(order + "II", 72, 7)
+    text = b"maker\0"
+    entries = [(271, 2, 6, text), (282, 5, 1, wide), (274, 3, 1, struct.pack(order + "H", 6))]
+    values_at = 8 + 2 + 12 * 3 + 4
+    table, body = struct.pack(order + "H", 3), b""
+    for tag, kind, count, value in entries:
+        inline = value.ljust(4, b"\0") if len(value) <= 4 else struct.pack(order + "I", values_at + len(body))
+        body += value if len(value) > 4 else b""
+        table += struct.pack(order + "HHI", tag, kind, count) + inline
+    blob = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(order + "I", 8) + table + bytes(4) + body
+    assert exif.checked(blob)[1] == 6
+    again = exif.standalone(exif.directories(blob))
+    found, _ = exif.entries(again, 8)
+    assert found[271].value == text
+    assert exif.rational(found[282], "<") == pytest.approx(72 / 7)
+    assert 274 not in found
+
+
+def test_every_cut_and_flip_of_exif_is_read_or_dropped():
+    blob = samples.exif(6)
+    damaged = [blob[:n] for n in range(len(blob))] + [blob[:n] + bytes([blob[n] ^ 0xFF]) + blob[n + 1 :] for n in range(len(blob))]
+    dropped = 0
+    for content in damaged:
+        kept, orientation = exif.checked(content)
+        assert 1 <= orientation <= 8
+        dropped += kept is None
+        try:
+            exif.standalone(exif.directories(content))
+            exif.upright(content, 1, 1)
+        except exif.ExifDamageError:
+            dropped += 1
+        jpeg = embed("jpeg", PLAIN["jpeg"], Metadata(exif=content))
+        assert inspect(jpeg).width == samples.WIDTH
+        assert inspect(embed("tiff", PLAIN["tiff"], Metadata(exif=content))).width == samples.WIDTH
+    assert dropped > len(blob)  # every cut, at the least
+
+
+def test_a_directory_that_points_at_itself_ends():
+    blob = bytearray(b"II*\0" + struct.pack("<I", 8) + struct.pack("<HHHIII", 1, exif.EXIF_POINTER, 4, 1, 8, 8))
+    assert exif.standalone(exif.directories(bytes(blob)))
+
+
+# ---- what no decoder should see
+
+
+def test_animations_and_pages_are_refused_by_name():
+    frames = [Image.fromarray(samples.gray()), Image.fromarray(255 - samples.gray())]
+    for kind, pattern in (("PNG", "animated PNG"), ("WEBP", "animated WebP"), ("TIFF", "several pages")):
+        with pytest.raises(PictureError, match=pattern):
+            inspect(samples.pillow(frames[0], kind, save_all=True, append_images=frames[1:]))
+
+
+def test_a_tiff_with_a_preview_page_is_one_picture():
+    file = io.BytesIO()
+    with tifffile.TiffWriter(file) as writer:
+        writer.write(samples.gray())
+        writer.write(samples.gray(shape=(8, 8)), subfiletype=1)
+    assert inspect(file.getvalue()).width == samples.WIDTH
+
+
+@pytest.mark.parametrize(
+    ("pixels", "options"),
+    [
+        (samples.gray().astype(np.float32), {}),
+        (np.dstack([samples.gray()] * 2), {"photometric": "minisblack", "extrasamples": ["unassalpha"]}),
+        (np.stack([samples.gray(np.uint16)] * 3), {"photometric": "rgb", "planarconfig": "separate"}),
+        (samples.gray(), {"bigtiff": True}),
+        (np.dstack([samples.gray(np.uint16)] * 4), {"photometric": "separated"}),
+    ],
+    ids=["float", "gray-alpha", "planar-16", "bigtiff", "cmyk-16"],
+)
+def test_tiff_forms_that_would_be_misread_are_refused_by_name(pixels, options):
+    with pytest.raises(PictureError, match="is not supported; save it"):
+        inspect(samples.tiff(pixels, **options))
+
+
+def test_a_tiff_whose_tiles_would_need_gigabytes_is_refused():
+    tiled = samples.tiff(samples.gray(), tile=(16, 16))
+    assert inspect(tiled).width == samples.WIDTH
+    with pytest.raises(PictureError, match="tiles"):
+        inspect(samples.patched_tiff(tiled, {322: 1 << 16, 323: 1 << 16}))
+
+
+def test_no_malformed_file_raises_anything_but_picture_error():
+    refused = 0
+    for name, content in samples.malformed():
+        try:
+            assert inspect(content).width > 0, name
+        except PictureError:
+            refused += 1
+    assert refused > 100

@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from edgecolor.assets import load_model
+from edgecolor.errors import ConfigError, DelegateError, ModelError, RuntimeMissingError
+from edgecolor.interpreter import Interpreter, available_runtimes, free_cores, probe_delegate
+from edgecolor.quantization import input_table
+
+
+@pytest.fixture(scope="module")
+def content() -> bytes:
+    return load_model("edgecolor").content
+
+
+def test_litert_is_preferred_and_runs_int8_through_xnnpack(content: bytes) -> None:
+    interpreter = Interpreter(content, threads=1)
+    assert interpreter.runtime == "litert" and interpreter.delegated
+    assert interpreter.input.dtype == interpreter.output.dtype == np.int8
+    assert interpreter.input.scale > 0
+
+
+def test_the_same_input_gives_the_same_output_and_outputs_are_copies(content: bytes) -> None:
+    interpreter = Interpreter(content, threads=1)
+    tensor = np.random.default_rng(0).integers(-128, 128, interpreter.input.shape).astype(np.int8)
+    first = interpreter.invoke(tensor)
+    kept = first.copy()
+    interpreter.invoke(-tensor)
+    assert (first == kept).all() and (interpreter.invoke(tensor) == kept).all()
+    assert first.shape == interpreter.output.shape
+
+
+def test_unknown_or_absent_choices_are_errors(content: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ConfigError, match="unknown"):
+        Interpreter(content, runtime="onnx")
+    with pytest.raises(ConfigError, match="threads"):
+        Interpreter(content, threads=0)
+    with pytest.raises(ConfigError, match="delegate"):
+        Interpreter(content, delegate="gpu")
+    monkeypatch.setitem(sys.modules, "tflite_runtime.interpreter", None)
+    with pytest.raises(RuntimeMissingError, match="pip install tflite-runtime"):
+        Interpreter(content, runtime="tflite")
+    monkeypatch.setitem(sys.modules, "ai_edge_litert.interpreter", None)
+    with pytest.raises(ImportError, match="pip install ai-edge-litert"):
+        Interpreter(content)
+
+
+def test_an_asked_for_coral_that_is_absent_is_an_error(content: bytes) -> None:
+    with pytest.raises(DelegateError, match=r"edgetpu.*can not be used.*leave the delegate out"):
+        Interpreter(content, delegate="edgetpu")
+
+
+def test_the_probe_names_what_went_wrong() -> None:
+    assert "libnothing.so.9" in probe_delegate("libnothing.so.9", {})
+
+
+def test_a_model_with_the_wrong_number_of_outputs_is_refused() -> None:
+    with pytest.raises(ModelError, match="can not load"):
+        Interpreter(b"TFL3 but not really", threads=1)
+
+
+def test_free_cores_is_at_least_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.getloadavg", lambda: (99.0, 99.0, 99.0))
+    assert free_cores() == 1
+    monkeypatch.setattr("os.getloadavg", lambda: (0.0, 0.0, 0.0))
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1, 2, 3})
+    assert free_cores() == 4
+
+
+def test_available_runtimes_names_litert_first() -> None:
+    assert next(iter(available_runtimes())) == "litert"
+
+
+def test_both_runtimes_agree_within_two_steps(content: bytes, data: Path) -> None:
+    """Outputs are not bit-identical between runtimes; they must not drift apart either."""
+    if "tflite" not in available_runtimes():
+        message = "tflite-runtime is not installed; pip install 'edgecolor[tflite]' on Python 3.11"
+        if os.environ.get("CI") == "true":
+            pytest.fail(message)
+        pytest.skip(message)
+    first, second = Interpreter(content, "litert", 1), Interpreter(content, "tflite", 1)
+    assert second.runtime == "tflite" and not second.delegated
+    size = first.input.shape[2], first.input.shape[1]
+    luma = cv2.resize(cv2.imread(str(data / "gray.jpg"), cv2.IMREAD_GRAYSCALE), size, interpolation=cv2.INTER_AREA)
+    tensor = input_table(first.input.scale, first.input.zero_point)[luma][None, :, :, None]
+    steps = np.abs(first.invoke(tensor).astype(int) - second.invoke(tensor))
+    assert steps.mean() * first.output.scale < 0.5, "CIELAB units"
+    assert (steps <= 2).mean() > 0.97
