@@ -1,5 +1,187 @@
+"""``python -m convert train|evaluate|export|pack|card|sheet|reference``: from pictures to a model with its card."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
 import sys
 from pathlib import Path
-from convert.config import load_config
-from convert.train import Run
-print(Run(load_config(Path(sys.argv[1]))).train())
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+from edgecolor.errors import ConfigError, EdgeColorError
+
+
+def _size(text: str) -> tuple[int, int]:
+    """"192" or "320x192" (width x height) -> (height, width)."""
+    try:
+        sides = [int(part) for part in text.lower().split("x")]
+    except ValueError:
+        sides = []
+    if len(sides) not in (1, 2) or min(sides) < 32:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a size such as 192 or 320x192")
+    return sides[-1], sides[0]
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m convert", description="Train, score and convert EdgeColor's networks.")
+    commands = parser.add_subparsers(dest="command", required=True)
+
+    train = commands.add_parser("train", help="train a network; call again to resume")
+    train.add_argument("--config", type=Path, required=True, help="TOML file, see convert/configs")
+    train.add_argument("--data", help="folder of pictures, or of zips of pictures, instead of the configured one")
+    train.add_argument("--validation", help="folder of validation pictures instead of the configured one")
+    train.add_argument("--out", help="folder of the run instead of the configured one")
+
+    evaluate = commands.add_parser("evaluate", help="score models beside the gray input")
+    evaluate.add_argument("models", nargs="+", help=".keras, .tflite, or the name of a shipped model")
+    evaluate.add_argument("--data", type=Path, required=True)
+    evaluate.add_argument("--size", type=_size, default=(192, 192), help="input size of .keras networks (default 192)")
+    evaluate.add_argument("--limit", type=int, default=0, help="score at most this many pictures")
+    evaluate.add_argument("--json", type=Path, help="write the figures here")
+
+    export = commands.add_parser("export", help="convert weights to int8 and float32 TFLite, with cards")
+    export.add_argument("weights", type=Path, help="a run's folder, or a packed NAME.keras beside its NAME.config.json")
+    export.add_argument("-o", "--out", type=Path, required=True, help="models/NAME.tflite")
+    export.add_argument("--size", type=_size, default=(192, 192))
+    export.add_argument("--data", type=Path, help="where representative pictures are drawn (default: the run's training data)")
+    export.add_argument("--pictures", type=int, default=500, help="how many representative pictures")
+
+    pack = commands.add_parser("pack", help="store a run's float weights as float16, with the configuration beside them")
+    pack.add_argument("run", type=Path, help="a run's folder")
+    pack.add_argument("-o", "--out", type=Path, required=True, help="models/NAME.keras")
+
+    card = commands.add_parser("card", help="show a model's card, or add figures to it")
+    card.add_argument("model", help="path of a .tflite file, or a model's name")
+    card.add_argument("--scores", type=Path, action="append", default=[], help="JSON of evaluate; may be given for several data sets")
+    card.add_argument("--rows", nargs="+", default=[], metavar="KIND=ROW", help="which rows to keep, e.g. int8=edgecolor.tflite gray=gray")
+
+    sheet = commands.add_parser("sheet", help="a picture to look at: gray, each model, original")
+    sheet.add_argument("models", nargs="+", help=".keras, .tflite, or the name of a shipped model")
+    sheet.add_argument("--data", type=Path, required=True)
+    sheet.add_argument("-o", "--out", type=Path, required=True)
+    sheet.add_argument("--size", type=_size, default=(192, 192), help="input size of .keras networks (default 192)")
+    sheet.add_argument("--count", type=int, default=12)
+
+    reference = commands.add_parser("reference", help="write MobileNetV2-1.0-224 int8, the scale of all cost figures")
+    reference.add_argument("-o", "--out", type=Path, default=Path("tests/benchmarks/mobilenet_v2_1.0_224_int8.tflite"))
+    return parser
+
+
+def _train(arguments: argparse.Namespace) -> None:
+    import dataclasses
+
+    from convert.config import load_config
+    from convert.train import Run
+
+    config = load_config(arguments.config)
+    data = config.data
+    if arguments.data:
+        data = dataclasses.replace(data, train=arguments.data, validation=arguments.validation or "")
+    elif arguments.validation:
+        data = dataclasses.replace(data, validation=arguments.validation)
+    print(Run(dataclasses.replace(config, data=data, out=arguments.out or config.out)).train())
+
+
+def _evaluate(arguments: argparse.Namespace) -> None:
+    from convert.evaluate import evaluate, markdown, read_originals, save_json
+
+    originals = read_originals(arguments.data, arguments.limit)
+    rows = evaluate(arguments.models, originals, arguments.size)
+    print(markdown(rows))
+    if arguments.json:
+        save_json(rows, arguments.data.name, len(originals), arguments.json)
+
+
+def _export(arguments: argparse.Namespace) -> None:
+    from convert.card import write_card
+    from convert.dataset import list_pictures
+    from convert.export import export
+    from convert.train import WEIGHTS
+
+    run = arguments.weights.is_dir()
+    weights = arguments.weights / WEIGHTS if run else arguments.weights
+    config_path = arguments.weights / "config.json" if run else weights.with_suffix(".config.json")
+    if not config_path.is_file():
+        raise ConfigError(f"{config_path} is missing: the configuration that the run saved belongs beside its weights")
+    recipe: dict[str, Any] = json.loads(config_path.read_text())
+    data = arguments.data or Path(recipe["data"]["train"])
+    pictures = list_pictures(data)
+    made = export(weights, arguments.out, arguments.size, pictures, arguments.pictures, recipe["seed"])
+    origin = {
+        "network": {**recipe["network"], "parameters": made.parameters, "macs": made.macs},
+        "weights_sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
+        "seed": recipe["seed"],
+        "data": {**recipe["data"], "pictures": len(pictures), "representative": arguments.pictures},
+        "recipe": {key: recipe[key] for key in ("bins", "ema", "stage")},
+    }
+    for path, name in ((made.int8, arguments.out.stem), (made.float32, f"{arguments.out.stem}-float")):
+        print(write_card(path, name, origin))
+
+
+def _pack(arguments: argparse.Namespace) -> None:
+    import shutil
+
+    from convert.train import WEIGHTS
+    from convert.weights import load_network, save_network
+
+    save_network(load_network(arguments.run / WEIGHTS), arguments.out, "float16")
+    shutil.copy(arguments.run / "config.json", arguments.out.with_suffix(".config.json"))
+    print(arguments.out)
+
+
+def _card(arguments: argparse.Namespace) -> None:
+    from convert.card import save_card
+    from edgecolor.assets import load_model
+
+    model = load_model(arguments.model)
+    card = dict(model.card)
+    wanted = dict(row.partition("=")[::2] for row in arguments.rows)
+    for path in arguments.scores:
+        table = json.loads(path.read_text())
+        missing = set(wanted.values()) - set(table["rows"])
+        if missing:
+            raise ConfigError(f"{path} has no row {', '.join(sorted(missing))}; it has {', '.join(table['rows'])}")
+        scores = {kind: table["rows"][row] for kind, row in wanted.items()}
+        card.setdefault("scores", {})[table["data"]] = {"pictures": table["pictures"], **scores}
+    if arguments.scores:
+        save_card(model.path.with_suffix(".json"), card)
+    print(json.dumps(card, indent=1))
+
+
+def _sheet(arguments: argparse.Namespace) -> None:
+    from convert.evaluate import contact_sheet, read_originals
+
+    contact_sheet(arguments.models, read_originals(arguments.data, arguments.count), arguments.size, arguments.out)
+    print(arguments.out)
+
+
+def _reference(arguments: argparse.Namespace) -> None:
+    from convert.reference import write_reference
+
+    print(write_reference(arguments.out))
+
+
+_COMMANDS = {
+    "train": _train, "evaluate": _evaluate, "export": _export, "pack": _pack, "card": _card, "sheet": _sheet, "reference": _reference,
+}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; exit codes as the runtime's: 0 done, 1 failed, 2 wrong usage."""
+    parsed = _parser().parse_args(arguments)
+    try:
+        _COMMANDS[parsed.command](parsed)
+    except EdgeColorError as error:
+        print(f"convert {parsed.command}: {error}", file=sys.stderr)
+        return 2 if isinstance(error, ConfigError) else 1
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

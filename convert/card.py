@@ -7,13 +7,12 @@ import json
 from pathlib import Path
 from typing import Any
 
-from edgecolor.assets import CARD_FORMAT, INPUT_QUANTITY, OUTPUT_QUANTITY
+from edgecolor.assets import CARD_FORMAT, INPUT_QUANTITY, OUTPUT_QUANTITY, describe
 from edgecolor.interpreter import Interpreter, Tensor
 
 
 def _side(tensor: Tensor, quantity: str) -> dict[str, Any]:
-    return {"quantity": quantity, "shape": list(tensor.shape), "dtype": tensor.dtype.name, "scale": tensor.scale,
-            "zero_point": tensor.zero_point}
+    return {"quantity": quantity, **describe(tensor)}
 
 
 def write_card(model: Path, name: str, origin: dict[str, Any]) -> Path:

@@ -74,6 +74,7 @@ class TrainConfig:
     """A whole training run."""
 
     out: str
+    start: str = ""  # a .keras file whose weights the first stage starts from
     seed: int = 1
     ema: float = 0.998
     checkpoint_every: int = 500

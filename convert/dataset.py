@@ -54,14 +54,11 @@ class PictureFile:
 
     def read(self) -> Picture:
         """Decode to RGB (H, W, 3) uint8. Raises PictureError."""
-        if self.member:
-            data = _archive(self.path).read(self.member)
-        else:
-            data = self.path.read_bytes()
+        data = _archive(self.path).read(self.member) if self.member else self.path.read_bytes()
         bgr = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
         if bgr is None:
             raise PictureError(f"{self.path} {self.member}: not a picture that OpenCV can decode")
-        return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
+        return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
 
 
 def list_pictures(root: Path) -> list[PictureFile]:
@@ -180,7 +177,7 @@ def random_sample(
     patch = np.ascontiguousarray(patch)
     resized = cv2.resize(patch, (size, size), interpolation=cv2.INTER_AREA if side > size else cv2.INTER_LINEAR)
     target = cv2.resize(patch, (size // 4, size // 4), interpolation=cv2.INTER_AREA)
-    luma = np.asarray(cv2.cvtColor(resized, cv2.COLOR_RGB2GRAY))  # OpenCV's gray is Rec. 601 luma
+    luma = np.asarray(cv2.cvtColor(resized, cv2.COLOR_RGB2GRAY), np.uint8)  # OpenCV's gray is Rec. 601 luma
     if rng.random() < camera:
         luma = np.rint(camera_luma(luma / np.float32(255), rng) * 255).astype(np.uint8)
     ab = rgb_to_lab(target / np.float32(255))[..., 1:]

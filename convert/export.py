@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,24 +18,23 @@ from numpy.typing import NDArray
 from convert.dataset import PictureFile, camera_luma
 from convert.features import network_input
 from convert.network import with_input_size
-from convert.train import copy_weights
+from convert.weights import copy_weights, load_network
 from edgecolor.errors import ModelError
 
 
 @dataclass(frozen=True)
 class Exported:
-    """Paths of one network's two TFLite files."""
+    """One network's two TFLite files, its parameters, and its multiply-accumulates per picture."""
 
     int8: Path
     float32: Path
+    parameters: int
+    macs: int
 
 
 def inference_network(weights: Path, size: tuple[int, int]) -> keras.Model:
     """The ab head alone at a fixed input size (height, width), from a saved ``weights.keras``."""
-    try:
-        trained = keras.models.load_model(weights, compile=False)
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{weights}: not a saved Keras network ({error})") from error
+    trained = load_network(weights)
     if any(side % 32 for side in size):
         raise ModelError(f"size {size[0]}x{size[1]}: both sides must be multiples of 32, the encoder's stride")
     fixed = with_input_size(trained, size)
@@ -56,23 +57,58 @@ def export(
     weights: Path, out: Path, size: tuple[int, int], pictures: list[PictureFile], count: int = 500, seed: int = 1
 ) -> Exported:
     """Write ``out`` (int8) and ``out`` with ``-float.tflite`` beside it. pictures: where representative ones are drawn."""
+    network = inference_network(weights, size)
+    out.parent.mkdir(parents=True, exist_ok=True)
+
+    def representative() -> Iterator[list[NDArray[np.float32]]]:
+        for luma in representative_luma(pictures, size, count, seed):
+            yield [network_input(luma[None])]
+
+    return Exported(
+        write_file(out, to_int8(network, representative)),
+        write_file(out.with_name(f"{out.stem}-float.tflite"), _convert(_converter(network))),
+        network.count_params(),
+        count_macs(network),
+    )
+
+
+def _converter(network: keras.Model) -> Any:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     import tensorflow as tf  # 4.5 s and 585 MB: only where it is needed
 
-    network = inference_network(weights, size)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    float_path = out.with_name(f"{out.stem}-float.tflite")
-    _write(float_path, tf.lite.TFLiteConverter.from_keras_model(network).convert())
-    converter = tf.lite.TFLiteConverter.from_keras_model(network)
+    return tf.lite.TFLiteConverter.from_keras_model(network)
+
+
+def _convert(converter: Any) -> bytes:
+    with contextlib.redirect_stdout(io.StringIO()):  # TensorFlow lists every variable there
+        return bytes(converter.convert())
+
+
+def to_int8(network: keras.Model, representative: Callable[[], Iterator[list[NDArray[np.float32]]]]) -> bytes:
+    """Full int8: per-channel weights, int8 activations, input and output, calibrated on the representative dataset."""
+    converter = _converter(network)
+    import tensorflow as tf
+
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    converter.representative_dataset = lambda: ([network_input(y[None])] for y in representative_luma(pictures, size, count, seed))
+    converter.representative_dataset = representative
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
     converter.inference_input_type = converter.inference_output_type = tf.int8
-    _write(out, converter.convert())
-    return Exported(out, float_path)
+    return _convert(converter)
 
 
-def _write(path: Path, content: Any) -> None:
+def count_macs(network: keras.Model) -> int:
+    """Multiply-accumulates of one picture, over all convolutions of a network with a fixed input size."""
+    macs = 0
+    for layer in network.layers:
+        if isinstance(layer, keras.layers.Conv2DTranspose):  # every input pixel meets the whole kernel
+            macs += int(np.prod(layer.input.shape[1:3])) * int(np.prod(layer.kernel.shape))
+        elif isinstance(layer, keras.layers.DepthwiseConv2D | keras.layers.Conv2D):
+            macs += int(np.prod(layer.output.shape[1:3])) * int(np.prod(layer.kernel.shape))
+    return macs
+
+
+def write_file(path: Path, content: bytes) -> Path:
+    """Write by temporary name and rename."""
     part = path.with_name(f".{path.name}.part")
     part.write_bytes(content)
-    part.rename(path)
+    return part.rename(path)

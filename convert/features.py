@@ -38,7 +38,7 @@ class FeatureCache:
 
     def __init__(self, folder: Path, pictures: PictureCache, config: TrainConfig, stage: StageConfig) -> None:
         self._encoder = build_encoder(config.network.lite, stage.size)
-        self.shapes = [tuple(int(n) for n in tap.shape[1:]) for tap in self._encoder.outputs]
+        self.shapes: list[tuple[int, int, int]] = [tuple(tap.shape[1:]) for tap in self._encoder.outputs]
         self.rows = stage.passes * len(pictures)
         key = [config.seed, config.network.lite, stage.size, stage.crop, stage.camera, config.data.short_side,
                sorted(config.data.oversample.items()), len(pictures)]

@@ -56,7 +56,7 @@ def make_bins(ab: NDArray[Any], centers: NDArray[np.float32], config: BinsConfig
 
 def _table_index(ab: NDArray[Any]) -> NDArray[np.int64]:
     cell = np.clip(np.rint((ab + 128) / 2), 0, _GRID - 1).astype(np.int64)
-    return cell[..., 0] * _GRID + cell[..., 1]
+    return np.asarray(cell[..., 0] * _GRID + cell[..., 1], np.int64)
 
 
 def annealed_mean(logits: Any, centers: Any, temperature: float) -> Any:
@@ -80,7 +80,7 @@ class ColorModel(keras.Model):
         self._stage, self._temperature = stage, temperature
         self._tables = None if bins is None else tuple(ops.convert_to_tensor(t) for t in (bins.centers, bins.soft, bins.weight))
 
-    def compute_loss(  # type: ignore[override]
+    def compute_loss(
         self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
     ) -> Any:
         pixels = y["pixels"][:, :, None]
@@ -101,5 +101,5 @@ class ColorModel(keras.Model):
 
 
 def _flat(x: Any) -> Any:
-    n, h, w, c = x.shape
+    _, h, w, c = x.shape
     return ops.reshape(x, (-1, h * w, c))

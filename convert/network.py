@@ -153,8 +153,7 @@ def _separable(x: Any, channels: int, name: str) -> Any:
 
 def decoder_features(taps: Sequence[Any], widths: DecoderWidths) -> Any:
     """Taps at strides 4, 8, 16, 32 -> features at stride 4. Skips are 1x1 convolutions joined by addition."""
-    deep, middle, shallow = widths.channels
-    x = layers.Conv2D(deep, 1, name="lateral32")(taps[3])
+    x = layers.Conv2D(widths.channels[0], 1, name="lateral32")(taps[3])
     for stride, channels, blocks, tap in zip((16, 8, 4), widths.channels, widths.blocks, taps[2::-1], strict=True):
         if x.shape[-1] != channels:
             x = layers.Conv2D(channels, 1, name=f"narrow{stride}")(x)
@@ -184,8 +183,8 @@ def build_edgecolor(size: int | None, bins: int, lite: int = 0, widths: DecoderW
 def build_seed(size: int | None = None) -> keras.Model:
     """The seed network: two convolutions down, two transposed ones back, all ReLU; then ab at a quarter of the side.
 
-    It is the baseline of every table. Strides 4 and 2 down, 2 up twice would give S/2: the first convolution strides 4
-    by two, so that the output grid is the one that all networks here share.
+    The baseline of every table. Both convolutions have stride 4, both transposed ones stride 2, so that the output is
+    on the same grid (a quarter of the side) as every other network's.
     """
     x = keras.Input((size, size, 1), name="lightness")
     y = layers.Conv2D(32, 5, 4, padding="same", activation="relu", name="conv1")(x)

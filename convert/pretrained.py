@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from edgecolor.errors import ModelError
 
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
-STORAGE_DTYPES = {"FloatStorage": np.dtype("<f4"), "LongStorage": np.dtype("<i8"), "HalfStorage": np.dtype("<f2")}
+STORAGE_DTYPES: dict[str, np.dtype[Any]] = {"FloatStorage": np.dtype("<f4"), "LongStorage": np.dtype("<i8"), "HalfStorage": np.dtype("<f2")}
 
 
 class _TensorView:
@@ -70,6 +70,8 @@ def read_state_dict(path: Path) -> dict[str, NDArray[Any]]:
     with path.open("rb") as stream:
         try:
             magic = _StateDictUnpickler(stream).load()
+        except ModelError:
+            raise
         except (pickle.UnpicklingError, EOFError, ValueError):
             magic = None
         if magic != LEGACY_MAGIC:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import csv
 import dataclasses
 import json
-import os
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -27,8 +26,11 @@ from convert.dataset import PictureCache, list_pictures, sample_batch, split
 from convert.features import FeatureCache, network_input
 from convert.losses import Bins, ColorModel, find_centers, make_bins
 from convert.network import DecoderWidths, build_decoder, build_edgecolor, build_encoder, build_seed
+from convert.plot import plot_log
+from convert.weights import copy_weights, load_network, save_network
 from edgecolor.color import ab_to_chroma, rgb_to_lab, ycbcr_to_rgb
 
+WEIGHTS = "weights.keras"
 Batch = tuple[Any, dict[str, NDArray[Any]]]
 
 
@@ -145,13 +147,6 @@ def _ahead(make: Any, start: int, stop: int) -> Iterator[tuple[int, Batch]]:
             yield step, batch
 
 
-def copy_weights(source: keras.Model, target: keras.Model) -> None:
-    """Copy every layer of ``source`` that has weights to the layer of the same name in ``target``."""
-    for layer in source.layers:
-        if layer.weights:
-            target.get_layer(layer.name).set_weights(layer.get_weights())
-
-
 class Run:
     """One training run in one folder: config.json, state per stage, log.csv, sheets, and the averaged ``weights.keras``."""
 
@@ -174,28 +169,21 @@ class Run:
     def train(self) -> Path:
         """Run every stage that is not done yet; returns the path of the averaged weights."""
         keras.utils.set_random_seed(self.config.seed)
-        weights = self.folder / "weights.keras"
+        weights = Path(self.config.start) if self.config.start else None
         for index, stage in enumerate(self.config.stage):
             folder = self.folder / f"{index}-{stage.name}"
             folder.mkdir(exist_ok=True)
-            if (folder / "done").exists():
-                continue
-            network = self.network()
-            before = self.folder / f"{index - 1}-{self.config.stage[index - 1].name}" / "weights.keras"
-            if index and before.exists():
-                copy_weights(keras.models.load_model(before, compile=False), network)
-            train = self._train_features if stage.kind == "features" else self._train_whole
-            train(stage, folder, network)
-            self._save(network, self.folder)
-            self._save(network, folder)
-            (folder / "done").touch()
-        return weights
-
-    @staticmethod
-    def _save(network: keras.Model, folder: Path) -> Path:
-        part = folder / "part.keras"
-        network.save(part)
-        return part.rename(folder / "weights.keras")
+            if not (folder / "done").exists():
+                network = self.network()
+                if weights:
+                    copy_weights(load_network(weights), network)
+                train = self._train_features if stage.kind == "features" else self._train_whole
+                train(stage, folder, network)
+                save_network(network, folder / WEIGHTS)
+                save_network(network, self.folder / WEIGHTS)
+                (folder / "done").touch()
+            weights = folder / WEIGHTS
+        return self.folder / WEIGHTS
 
     def _bins(self, colors: NDArray[Any]) -> Bins | None:
         if self.config.network.kind == "seed":
@@ -269,10 +257,11 @@ class Run:
                     self._checkpoint(state, step + 1, model, optimizer, average)
                 if last or (step + 1) % self.config.validate_every == 0:
                     network = finish(average.values)
-                    self._save(network, folder)
+                    save_network(network, folder / WEIGHTS)
                     figures = self.validation.run(network, stage.size, folder / f"sheet-{step + 1:06d}.jpg")
                     speed = done / (time.monotonic() - began)
                     self._log({"stage": stage.name, "step": step + 1, "loss": loss, "pictures_per_second": speed, **figures})
+        finish(average.values)
 
     @staticmethod
     def _checkpoint(path: Path, step: int, model: keras.Model, optimizer: Any, average: Average) -> None:
@@ -300,4 +289,5 @@ class Run:
             if new:
                 writer.writeheader()
             writer.writerow(row)
+        plot_log(path, self.folder / "log.png")
         tqdm.write(json.dumps(row))

@@ -1,0 +1,172 @@
+"""Training, export, evaluation and cards as a user runs them, at toy size, on the bundled pictures."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from convert.config import TrainConfig, load_config
+from convert.train import Run
+from edgecolor import Colorizer
+from tests.conftest import DATA, ROOT
+
+CONFIG = """
+out = "{out}"
+checkpoint_every = 2
+validate_every = 4
+[data]
+train = "{data}"
+validation = "{data}"
+short_side = 72
+[network]
+channels = [16, 16, 8]
+blocks = [1, 1, 1]
+[bins]
+count = 8
+[[stage]]
+name = "features"
+kind = "features"
+steps = 6
+batch = 4
+passes = 4
+size = 64
+warmup = 2
+[[stage]]
+name = "whole"
+kind = "whole"
+steps = 4
+batch = 4
+size = 64
+warmup = 0
+learning_rate = 1e-4
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("train")
+
+
+def config(folder: Path, name: str) -> TrainConfig:
+    path = folder / f"{name}.toml"
+    path.write_text(CONFIG.format(out=folder / name / "run", data=DATA / "pictures"))
+    return load_config(path)
+
+
+def convert(*arguments: str | Path) -> str:
+    command = [sys.executable, "-m", "convert", *map(str, arguments)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def straight(folder: Path) -> Path:
+    """A run from start to end, as a command."""
+    config(folder, "straight")
+    return Path(convert("train", "--config", folder / "straight.toml").strip().splitlines()[-1]).parent
+
+
+def test_a_run_leaves_weights_log_config_and_sheets(straight: Path) -> None:
+    rows = list(csv.DictReader((straight / "log.csv").read_text().splitlines()))
+    assert [(row["stage"], row["step"]) for row in rows] == [("features", "4"), ("features", "6"), ("whole", "4")]
+    assert all(float(row["pictures_per_second"]) > 0 and float(row["val_ab"]) > 0 for row in rows)
+    assert (straight / "0-features" / "sheet-000004.jpg").stat().st_size > 1000
+    assert (straight / "log.png").stat().st_size > 10_000
+    assert json.loads((straight / "config.json").read_text())["stage"][1]["name"] == "whole"
+    assert keras.models.load_model(straight / "weights.keras", compile=False).count_params() > 2_000_000
+
+
+def test_a_killed_run_goes_on_where_it_was(straight: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class PowerCutError(Exception):
+        pass
+
+    saves = []
+    checkpoint = Run._checkpoint
+
+    def cut(path: Path, step: int, *rest: object) -> None:
+        checkpoint(path, step, *rest)  # type: ignore[arg-type]
+        saves.append(step)
+        if len(saves) in (2, 4):  # in the middle of each stage
+            raise PowerCutError
+
+    monkeypatch.setattr(Run, "_checkpoint", staticmethod(cut))
+    for _ in range(2):
+        with pytest.raises(PowerCutError):
+            Run(config(folder, "killed")).train()
+    weights = Run(config(folder, "killed")).train()
+    assert saves == [2, 4, 6, 2, 4]
+    wanted = keras.models.load_model(straight / "weights.keras", compile=False)
+    resumed = keras.models.load_model(weights, compile=False)
+    for mine, theirs in zip(resumed.get_weights(), wanted.get_weights(), strict=True):
+        np.testing.assert_allclose(mine, theirs, atol=2e-4, rtol=1e-3)
+
+
+def test_the_folded_decoder_is_the_decoder_on_standardized_features(straight: Path) -> None:
+    """Folding must not change what the network says: compare with the features cache's own batch."""
+    from convert.dataset import PictureCache
+    from convert.features import FeatureCache
+    from convert.network import DecoderWidths, build_decoder, build_edgecolor, build_encoder
+    from convert.weights import copy_weights
+
+    run = load_config(straight.parent.parent / "straight.toml")
+    cache = FeatureCache(straight.parent / "cache", PictureCache(straight.parent / "cache", run.data), run, run.stage[0])
+    decoder = build_decoder(cache.shapes, 8, DecoderWidths((16, 16, 8), (1, 1, 1)))
+    whole = build_edgecolor(64, 8, 0, DecoderWidths((16, 16, 8), (1, 1, 1)))
+    encoder = build_encoder(0, 64)
+    copy_weights(encoder, whole)
+    copy_weights(decoder, whole)
+    cache.fold_into(whole)
+    x = np.random.default_rng(0).uniform(-1, 1, (2, 64, 64, 1)).astype(np.float32)
+    taps = [(np.asarray(t) - m) / d for t, m, d in zip(encoder.predict_on_batch(x), cache.means, cache.deviations, strict=True)]
+    np.testing.assert_allclose(
+        np.asarray(whole.predict_on_batch(x)["ab"]), np.asarray(decoder.predict_on_batch(taps)["ab"]), atol=2e-3
+    )
+
+
+def test_export_evaluate_and_card_as_commands(straight: Path, folder: Path) -> None:
+    model = folder / "models" / "toy.tflite"
+    convert("export", straight, "-o", model, "--size", "96x64", "--pictures", "4")
+    card = json.loads(model.with_suffix(".json").read_text())
+    assert card["contract"]["input"]["shape"] == [1, 64, 96, 1] and card["contract"]["output"]["shape"] == [1, 16, 24, 2]
+    assert card["contract"]["input"]["dtype"] == "int8" and card["network"]["macs"] > 10_000_000
+    int8, real = Colorizer(model, threads=1), Colorizer(model.with_name("toy-float.tflite"), threads=1)
+    luma = np.tile(np.arange(256, dtype=np.uint8), (128, 1))
+    assert np.abs(int8.guess(luma).grid - real.guess(luma).grid).mean() < 0.02
+
+    scores, sheet = folder / "scores.json", folder / "sheet.png"
+    models = model, straight / "weights.keras"
+    table = convert("evaluate", *models, "--data", DATA / "pictures", "--size", "64", "--json", scores)
+    convert("sheet", *models, "--data", DATA / "pictures", "--size", "64", "-o", sheet)
+    assert "| gray |" in table and "| toy.tflite |" in table and "| weights.keras |" in table
+    rows = json.loads(scores.read_text())["rows"]
+    assert rows["gray"]["chroma"] < 1e-3 and rows["original"]["chroma"] > 5 and sheet.stat().st_size > 10_000
+    convert("card", model, "--scores", scores, "--rows", "int8=toy.tflite", "gray=gray")
+    stored = json.loads(model.with_suffix(".json").read_text())["scores"]["pictures"]
+    assert stored["int8"]["psnr"] == rows["toy.tflite"]["psnr"] and stored["pictures"] == 4
+    assert Colorizer(model, threads=1).network.size == (64, 96)
+
+
+def test_packed_weights_are_small_and_say_the_same(straight: Path, folder: Path) -> None:
+    from convert.export import inference_network
+
+    packed = folder / "toy.keras"
+    convert("pack", straight, "-o", packed)
+    assert packed.stat().st_size < 0.55 * (straight / "weights.keras").stat().st_size
+    x = np.random.default_rng(0).uniform(-1, 1, (1, 64, 64, 1)).astype(np.float32)
+    whole, half = (np.asarray(inference_network(p, (64, 64)).predict_on_batch(x)) for p in (straight / "weights.keras", packed))
+    assert half.dtype == np.float32 and np.abs(whole - half).max() < 0.05
+    convert("export", packed, "-o", folder / "models" / "again.tflite", "--size", "64", "--pictures", "2")
+
+
+def test_wrong_usage_is_said_in_one_line(folder: Path) -> None:
+    command = [sys.executable, "-m", "convert", "train", "--config", str(folder / "absent.toml")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 2 and "absent.toml" in done.stderr and "Traceback" not in done.stderr
