@@ -75,6 +75,8 @@ class TrainConfig:
 
     out: str
     start: str = ""  # a .keras file whose weights the first stage starts from
+    resident: bool = False  # keep all pictures in the device's memory: for a GPU
+    precision: Literal["float32", "mixed_bfloat16"] = "float32"  # bfloat16 where the device is made for it
     seed: int = 1
     ema: float = 0.998
     checkpoint_every: int = 500

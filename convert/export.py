@@ -10,13 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.dataset import PictureFile, camera_luma
-from convert.features import network_input
+from convert.augment import camera_luma, draw, network_input, noise_tiles
+from convert.dataset import PictureFile, luma_of
 from convert.network import with_input_size
 from convert.weights import copy_weights, load_network
 from edgecolor.errors import ModelError
@@ -46,10 +45,11 @@ def representative_luma(pictures: list[PictureFile], size: tuple[int, int], coun
     """Luma (S, T) uint8 of ``count`` training pictures: every second one as it is, the rest as bad cameras show it."""
     rng = np.random.default_rng(seed)
     for turn, index in enumerate(rng.choice(len(pictures), min(count, len(pictures)), replace=False)):
-        gray = cv2.cvtColor(pictures[index].read(), cv2.COLOR_RGB2GRAY)
-        luma = cv2.resize(gray, (size[1], size[0]), interpolation=cv2.INTER_AREA)
+        luma = luma_of(pictures[index].read(), (size[1], size[0]))
         if turn % 2:
-            luma = np.rint(camera_luma(luma / np.float32(255), rng) * 255).astype(np.uint8)
+            drawn = draw(rng, np.array([size], np.float32), (1.0, 1.0), 1.0)
+            shown = camera_luma(luma[None] / np.float32(255), drawn, noise_tiles(max(size)))
+            luma = np.rint(np.asarray(shown)[0] * 255).astype(np.uint8)
         yield np.asarray(luma, np.uint8)
 
 
@@ -62,7 +62,7 @@ def export(
 
     def representative() -> Iterator[list[NDArray[np.float32]]]:
         for luma in representative_luma(pictures, size, count, seed):
-            yield [network_input(luma[None])]
+            yield [np.asarray(network_input(luma[None]))]
 
     return Exported(
         write_file(out, to_int8(network, representative)),

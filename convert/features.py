@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -18,19 +17,14 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from convert.config import StageConfig, TrainConfig
-from convert.dataset import PictureCache, sample_batch
+from convert.dataset import PictureCache
 from convert.network import build_encoder
-from edgecolor.color import luma_codes, luma_to_lightness
+from convert.sampler import Sampler
 
 _SPAN = 4.0  # standard deviations either side of the mean that a byte covers
 _BATCH = 64
+_FORMAT = 2  # counts up when the same settings would give other rows
 _STATISTICS = 2048  # crops that the mean and deviation are taken over
-
-
-def network_input(luma: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Luma (N, S, S) uint8 full range -> the network's input (N, S, S, 1): L*/50 - 1 of the gray value."""
-    table = luma_to_lightness(luma_codes(np.uint8)) / np.float32(50) - np.float32(1)
-    return np.asarray(table[luma][..., None], np.float32)
 
 
 class FeatureCache:
@@ -40,11 +34,12 @@ class FeatureCache:
         self._encoder = build_encoder(config.network.lite, stage.size)
         self.shapes: list[tuple[int, int, int]] = [tuple(tap.shape[1:]) for tap in self._encoder.outputs]
         self.rows = stage.passes * len(pictures)
-        key = [config.seed, config.network.lite, stage.size, stage.crop, stage.camera, config.data.short_side,
+        key = [_FORMAT, config.seed, config.network.lite, stage.size, stage.crop, stage.camera, config.data.short_side,
                sorted(config.data.oversample.items()), len(pictures)]
         self._folder = folder / f"features-{hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16]}"
         self._folder.mkdir(parents=True, exist_ok=True)
-        self._pictures, self._config, self._stage = pictures, config, stage
+        self._pictures, self._config = pictures, config
+        self._sampler = Sampler(pictures, stage, config.resident)
         grid = (stage.size // 4, stage.size // 4, 2)
         self._taps = [self._open(f"tap{4 << i}.u8", np.uint8, shape) for i, shape in enumerate(self.shapes)]
         self._targets = self._open("ab.i8", np.int8, grid)
@@ -59,47 +54,45 @@ class FeatureCache:
             stream.truncate(size)  # sparse until written; grows when more passes are asked for
         return np.memmap(path, dtype, "r+", shape=(self.rows, *shape))
 
-    def _crops(self, rows: NDArray[Any], pool: ThreadPoolExecutor) -> tuple[NDArray[np.uint8], NDArray[np.int8]]:
-        config, stage, count = self._config, self._stage, len(self._pictures)
+    def _crops(self, first: int) -> tuple[NDArray[Any], Any, NDArray[np.int8]]:
+        """The rows from ``first`` on, as many as a batch: (rows, x, ab)."""
+        rows = np.arange(first, min(first + _BATCH, self.rows))
+        config, count = self._config, len(self._pictures)
         indices = np.empty(len(rows), np.int64)
         for turn in np.unique(rows // count):
             order = np.random.default_rng((config.seed, int(turn))).choice(count, count, p=self._pictures.weights)
             mine = rows // count == turn
             indices[mine] = order[rows[mine] % count]
-        seeds = np.array([(config.seed, 1, int(row)) for row in rows])
-        return sample_batch(self._pictures, indices, seeds, stage.size, stage.crop, stage.camera, pool)
+        x, ab = self._sampler.crops(indices, np.random.default_rng((config.seed, 1, first)))
+        return rows, x, np.clip(np.rint(np.asarray(ab)), -127, 127).astype(np.int8)
 
     def _fill(self) -> None:
         progress = self._folder / "rows.txt"
         start = int(progress.read_text()) if progress.exists() else 0
         if start >= self.rows:
             return
-        forward = keras.Model(self._encoder.inputs, self._encoder.outputs)
-        with ThreadPoolExecutor(2) as pool:
-            if not (self._folder / "statistics.npz").exists():
-                self._measure(forward, pool)
-            statistics = np.load(self._folder / "statistics.npz")
-            with tqdm(total=self.rows, initial=start, desc="features", unit="crop") as bar:
-                for first in range(start, self.rows, _BATCH):
-                    rows = np.arange(first, min(first + _BATCH, self.rows))
-                    luma, ab = self._crops(rows, pool)
-                    for i, tap in enumerate(forward.predict_on_batch(network_input(luma))):
-                        unit = (np.asarray(tap) - statistics[f"mean{i}"]) / statistics[f"deviation{i}"]
-                        self._taps[i][rows] = np.clip(np.rint(unit * (127.5 / _SPAN) + 127.5), 0, 255).astype(np.uint8)
-                    self._targets[rows] = ab
-                    bar.update(len(rows))
-                    if first // _BATCH % 50 == 0 or rows[-1] + 1 == self.rows:
-                        progress.with_suffix(".part").write_text(str(rows[-1] + 1))
-                        progress.with_suffix(".part").rename(progress)
+        if not (self._folder / "statistics.npz").exists():
+            self._measure()
+        statistics = np.load(self._folder / "statistics.npz")
+        with tqdm(total=self.rows, initial=start, desc="features", unit="crop") as bar:
+            for first in range(start, self.rows, _BATCH):
+                rows, x, ab = self._crops(first)
+                for i, tap in enumerate(self._encoder.predict_on_batch(x)):
+                    unit = (np.asarray(tap, np.float32) - statistics[f"mean{i}"]) / statistics[f"deviation{i}"]
+                    self._taps[i][rows] = np.clip(np.rint(unit * (127.5 / _SPAN) + 127.5), 0, 255).astype(np.uint8)
+                self._targets[rows] = ab
+                bar.update(len(rows))
+                if first // _BATCH % 50 == 0 or rows[-1] + 1 == self.rows:
+                    progress.with_suffix(".part").write_text(str(rows[-1] + 1))
+                    progress.with_suffix(".part").rename(progress)
 
-    def _measure(self, forward: keras.Model, pool: ThreadPoolExecutor) -> None:
+    def _measure(self) -> None:
         sums: list[Any] = [0.0] * 4
         squares: list[Any] = [0.0] * 4
         counts = [0] * 4
         total = min(_STATISTICS, self.rows)
         for first in range(0, total, _BATCH):
-            luma, _ = self._crops(np.arange(first, min(first + _BATCH, total)), pool)
-            for i, tap in enumerate(forward.predict_on_batch(network_input(luma))):
+            for i, tap in enumerate(self._encoder.predict_on_batch(self._crops(first)[1])):
                 flat = np.asarray(tap, np.float64).reshape(-1, tap.shape[-1])
                 sums[i], squares[i], counts[i] = sums[i] + flat.sum(0), squares[i] + (flat**2).sum(0), counts[i] + len(flat)
         table = {}

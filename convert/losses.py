@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import cv2
 import keras
 import numpy as np
 from keras import ops
@@ -31,11 +30,19 @@ class Bins:
 
 
 def find_centers(ab: NDArray[Any], count: int, seed: int) -> NDArray[np.float32]:
-    """(count, 2) bin centres by k-means over sample colours ab (N, 2)."""
-    cv2.setRNGSeed(seed)
-    criteria = (cv2.TERM_CRITERIA_MAX_ITER + cv2.TERM_CRITERIA_EPS, 60, 0.05)
-    points = np.ascontiguousarray(ab, np.float32)
-    return np.asarray(cv2.kmeans(points, count, None, criteria, 1, cv2.KMEANS_PP_CENTERS)[2], np.float32)  # type: ignore[call-overload]
+    """(count, 2) bin centres by k-means (Lloyd's iterations) over sample colours ab (N, 2)."""
+    rng = np.random.default_rng(seed)
+    points = np.asarray(ab, np.float64)
+    points = points[rng.choice(len(points), min(len(points), 40_000), replace=False)]
+    # Seeds spread over the occupied cells of a coarse grid, so that rare colours have bins of their own.
+    cells = np.unique(np.rint(points / 6), axis=0) * 6
+    centers = cells[rng.choice(len(cells), count, replace=len(cells) < count)]
+    for _ in range(40):
+        nearest = ((points[:, None] - centers[None]) ** 2).sum(-1).argmin(1)
+        sizes = np.bincount(nearest, minlength=count)
+        sums = np.stack([np.bincount(nearest, points[:, axis], count) for axis in range(2)], axis=1)
+        centers = np.where(sizes[:, None] > 0, sums / np.maximum(sizes, 1)[:, None], centers)
+    return np.asarray(centers, np.float32)
 
 
 def make_bins(ab: NDArray[Any], centers: NDArray[np.float32], config: BinsConfig) -> Bins:

@@ -76,6 +76,14 @@ def encoder_taps(x: Any, lite: int) -> list[Any]:
     return taps
 
 
+def encoder_block(layer_name: str) -> int | None:
+    """Which block of the encoder a layer belongs to: -1 for the stem, None for layers outside the encoder."""
+    head = layer_name.split("_")[0]
+    if head == "stem":
+        return -1
+    return int(head.removeprefix("block")) if head.startswith("block") else None
+
+
 def build_encoder(lite: int = 0, size: int | None = None) -> keras.Model:
     """Encoder with published weights: (N, S, S, 1), x = L*/50 - 1 -> features at strides 4, 8, 16 and 32.
 

@@ -15,18 +15,20 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import cv2
 import keras
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 from tqdm import tqdm
 
+from convert.augment import network_input
 from convert.config import StageConfig, TrainConfig
-from convert.dataset import PictureCache, list_pictures, sample_batch, split
-from convert.features import FeatureCache, network_input
+from convert.dataset import PictureCache, list_pictures, luma_of, resize, split
+from convert.features import FeatureCache
 from convert.losses import Bins, ColorModel, find_centers, make_bins
-from convert.network import DecoderWidths, build_decoder, build_edgecolor, build_encoder, build_seed
+from convert.network import DecoderWidths, build_decoder, build_edgecolor, build_encoder, build_seed, encoder_block
 from convert.plot import plot_log
+from convert.sampler import Sampler, some_pixels
 from convert.weights import copy_weights, load_network, save_network
 from edgecolor.color import ab_to_chroma, rgb_to_lab, ycbcr_to_rgb
 
@@ -89,11 +91,11 @@ class Validation:
 
     def run(self, network: keras.Model, size: int, sheet: Path) -> dict[str, float]:
         """Mean ab distance and mean chroma relative to the originals', in CIELAB units; writes a contact sheet."""
-        square = np.stack([cv2.resize(p, (size, size), interpolation=cv2.INTER_AREA) for p in self._pictures])
-        small = np.stack([cv2.resize(p, (size // 4, size // 4), interpolation=cv2.INTER_AREA) for p in self._pictures])
-        luma = np.stack([cv2.cvtColor(p, cv2.COLOR_RGB2GRAY) for p in square])
+        square = np.stack([resize(p, (size, size)) for p in self._pictures])
+        small = np.stack([resize(p, (size // 4, size // 4)) for p in self._pictures])
+        luma = np.stack([luma_of(p) for p in square])
         guess = np.concatenate(
-            [np.asarray(network.predict_on_batch(network_input(luma[i : i + 32]))["ab"]) for i in range(0, len(luma), 32)]
+            [np.asarray(network.predict_on_batch(network_input(luma[i : i + 32]))["ab"], np.float32) for i in range(0, len(luma), 32)]
         )
         truth = rgb_to_lab(small / np.float32(255))[..., 1:]
         self._draw(square[:32], luma[:32], guess[:32], sheet)
@@ -106,34 +108,20 @@ class Validation:
         rows = []
         for rgb, y, ab in zip(original, luma, guess, strict=True):
             light = y / np.float32(255)
-            lifted = cv2.resize(ab, y.shape[::-1], interpolation=cv2.INTER_LINEAR)
+            planes = [Image.fromarray(np.ascontiguousarray(ab[..., c])).resize(y.shape[::-1], Image.Resampling.BILINEAR) for c in range(2)]
+            lifted = np.stack([np.asarray(plane) for plane in planes], axis=-1)
             guessed = np.clip(ycbcr_to_rgb(light, ab_to_chroma(light, lifted)), 0, 1)
             rows.append(np.hstack([np.repeat(y[..., None], 3, 2), np.rint(guessed * 255).astype(np.uint8), rgb]))
         height = len(rows) // 4
         picture = np.hstack([np.vstack(rows[i * height : (i + 1) * height]) for i in range(4)]) if height else np.vstack(rows)
-        cv2.imwrite(str(sheet), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
-
-
-def _pixels(rng: np.random.Generator, batch: int, grid: int, count: int) -> NDArray[np.int32]:
-    if not count or count >= grid * grid:
-        return np.tile(np.arange(grid * grid, dtype=np.int32), (batch, 1))
-    return rng.integers(0, grid * grid, (batch, count)).astype(np.int32)
+        Image.fromarray(picture).save(sheet, quality=90)
 
 
 def _feature_batch(cache: FeatureCache, stage: StageConfig, seed: int, step: int) -> Batch:
     steps = cache.rows // stage.batch
     order = np.random.default_rng((seed, 2, step // steps)).permutation(cache.rows)
     taps, ab = cache.batch(order[step % steps * stage.batch :][: stage.batch])
-    pixels = _pixels(np.random.default_rng((seed, 3, step)), len(ab), ab.shape[1], stage.pixels)
-    return taps, {"ab": ab.astype(np.float32), "pixels": pixels}
-
-
-def _whole_batch(cache: PictureCache, stage: StageConfig, seed: int, step: int, pool: ThreadPoolExecutor) -> Batch:
-    rng = np.random.default_rng((seed, 4, step))
-    indices = rng.choice(len(cache), stage.batch, p=cache.weights)
-    luma, ab = sample_batch(cache, indices, rng.integers(0, 2**63, stage.batch), stage.size, stage.crop, stage.camera, pool)
-    pixels = _pixels(rng, stage.batch, ab.shape[1], stage.pixels)
-    return network_input(luma), {"ab": ab.astype(np.float32), "pixels": pixels}
+    return taps, {"ab": ab.astype(np.float32), "pixels": some_pixels(np.random.default_rng((seed, 3, step)), len(ab), stage)}
 
 
 def _ahead(make: Any, start: int, stop: int) -> Iterator[tuple[int, Batch]]:
@@ -158,25 +146,30 @@ class Run:
         self.pictures = PictureCache(self.folder.parent / "cache", config.data)
         self.validation = Validation(config)
 
-    def network(self) -> keras.Model:
-        """The whole network, newly initialized; its encoder carries the published weights."""
+    def network(self, weights: Path | None) -> keras.Model:
+        """The whole network with these weights; without them newly initialized, with the published encoder."""
         if self.config.network.kind == "seed":
-            return build_seed()
+            network = build_seed()
+            if weights is not None:
+                copy_weights(load_network(weights), network)
+            return network
         network = build_edgecolor(None, self.config.bins.count, self.config.network.lite, self.widths)
-        copy_weights(build_encoder(self.config.network.lite), network)
+        if weights is None:
+            copy_weights(build_encoder(self.config.network.lite), network)
+        else:
+            copy_weights(load_network(weights), network)
         return network
 
     def train(self) -> Path:
         """Run every stage that is not done yet; returns the path of the averaged weights."""
         keras.utils.set_random_seed(self.config.seed)
+        keras.config.set_dtype_policy(self.config.precision)
         weights = Path(self.config.start) if self.config.start else None
         for index, stage in enumerate(self.config.stage):
             folder = self.folder / f"{index}-{stage.name}"
             folder.mkdir(exist_ok=True)
             if not (folder / "done").exists():
-                network = self.network()
-                if weights:
-                    copy_weights(load_network(weights), network)
+                network = self.network(weights)
                 train = self._train_features if stage.kind == "features" else self._train_whole
                 train(stage, folder, network)
                 save_network(network, folder / WEIGHTS)
@@ -210,29 +203,26 @@ class Run:
 
     def _train_whole(self, stage: StageConfig, folder: Path, network: keras.Model) -> None:
         shown = keras.models.clone_model(network)
-        encoder = set() if self.config.network.kind == "seed" else {x.name for x in build_encoder(self.config.network.lite).layers}
+        encoder = {layer.name: encoder_block(layer.name) for layer in network.layers if encoder_block(layer.name) is not None}
         for layer in network.layers:
-            frozen = layer.name.startswith("stem") or (
-                layer.name.startswith("block") and int(layer.name.split("_")[0].removeprefix("block")) < stage.frozen_blocks
-            )
-            if frozen or (encoder and isinstance(layer, keras.layers.BatchNormalization)):
+            frozen = layer.name in encoder and (encoder[layer.name] or 0) < stage.frozen_blocks
+            if frozen or isinstance(layer, keras.layers.BatchNormalization):
                 layer.trainable = False  # a batch norm then works in inference mode, as it is exported
         model = ColorModel(network.inputs, network.output)
-        with ThreadPoolExecutor(2) as pool:
-            colors = _whole_batch(self.pictures, dataclasses.replace(stage, batch=512), self.config.seed + 1, 0, pool)[1]["ab"]
-            model.set_loss(stage, self._bins(colors.reshape(-1, 2)[:: 7]), self.config.bins.temperature)
+        sampler = Sampler(self.pictures, stage, self.config.resident)
+        rng = np.random.default_rng(self.config.seed)
+        colors = np.asarray(sampler.crops(rng.choice(len(self.pictures), 512, p=self.pictures.weights), rng)[1])
+        model.set_loss(stage, self._bins(colors.reshape(-1, 2)[::7]), self.config.bins.temperature)
 
-            def finish(values: list[NDArray[Any]]) -> keras.Model:
-                # clone_model keeps the order of layers but not of weights: trainable ones come first in get_weights
-                mine = iter(values)
-                by_path = {v.path: next(mine) for v in model.weights}
-                for layer in shown.layers:
-                    if layer.weights:
-                        layer.set_weights([by_path[v.path] for v in network.get_layer(layer.name).weights])
-                return shown
+        def finish(values: list[NDArray[Any]]) -> keras.Model:
+            by_path = dict(zip((v.path for v in model.weights), values, strict=True))
+            for layer in shown.layers:
+                if layer.weights:
+                    layer.set_weights([by_path[v.path] for v in network.get_layer(layer.name).weights])
+            return shown
 
-            make = lambda step: _whole_batch(self.pictures, stage, self.config.seed, step, pool)  # noqa: E731
-            self._loop(stage, folder, model, encoder & {x.name for x in network.layers if x.weights}, make, finish)
+        slow = {layer.name for layer in network.layers if layer.weights and layer.name in encoder}
+        self._loop(stage, folder, model, slow, lambda step: sampler.batch(self.config.seed, step), finish)
         copy_weights(shown, network)
 
     def _loop(self, stage: StageConfig, folder: Path, model: ColorModel, slow: set[str], make: Any, finish: Any) -> None:

@@ -1,14 +1,14 @@
 from __future__ import annotations
 
 import zipfile
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from convert.config import DataConfig, load_config
-from convert.dataset import PictureCache, PictureFile, camera_luma, list_pictures, random_sample, sample_batch, split
+from convert.dataset import PictureCache, PictureFile, list_pictures, split
 from edgecolor.color import rgb_to_lab
 from edgecolor.errors import ConfigError, PictureError
 
@@ -44,26 +44,30 @@ def test_source_is_what_stands_before_the_last_dash() -> None:
     assert PictureFile(Path("x"), "plain.webp").source == ""
 
 
-def test_a_sample_is_luma_and_the_mean_color_of_each_output_pixel() -> None:
-    rgb = np.zeros((64, 64, 3), np.uint8)
-    rgb[:, :32] = (200, 40, 40)
-    rgb[:, 32:] = (40, 80, 200)
-    for seed in range(8):
-        luma, ab = random_sample(rgb, 32, (1.0, 1.0), 0.0, np.random.default_rng(seed))
-        assert luma.shape == (32, 32) and luma.dtype == np.uint8
-        assert ab.shape == (8, 8, 2) and ab.dtype == np.int8
-        sides = {tuple(np.rint(rgb_to_lab(np.float32(c) / 255)[1:]).astype(int)) for c in ((200, 40, 40), (40, 80, 200))}
-        assert {tuple(ab[0, 0]), tuple(ab[0, 7])} == sides
-        assert {int(luma[0, 0]), int(luma[0, 31])} == {88, 82}
+def test_the_cache_holds_luma_and_color_of_upright_cut_pictures(tmp_path: Path) -> None:
+    (tmp_path / "p").mkdir()
+    rgb = np.zeros((40, 100, 3), np.uint8)
+    rgb[:, :50], rgb[:, 50:] = (200, 40, 40), (40, 80, 200)
+    Image.fromarray(rgb).save(tmp_path / "p" / "wide.png")
+    turned = Image.new("RGB", (60, 45), (90, 140, 60))
+    exif = turned.getexif()
+    exif[0x0112] = 6  # to be turned by a quarter
+    turned.save(tmp_path / "p" / "turned.png", exif=exif)
+    cache = PictureCache(tmp_path / "cache", DataConfig(train=str(tmp_path / "p"), validation="elsewhere", short_side=36))
+    assert cache.canvas == 48 and cache.shapes.tolist() == [[48, 36], [36, 48]]
+    luma, ab = cache.take(np.array([1]))
+    assert luma.dtype == np.uint8 and ab.dtype == np.int8 and luma.shape == (1, 48, 48) and ab.shape == (1, 24, 24, 2)
+    assert {int(luma[0, 18, 2]), int(luma[0, 18, 45])} == {88, 82} and (luma[0, 36:] == 0).all()
+    sides = [tuple(np.rint(rgb_to_lab(np.float32(c) / 255)[1:]).astype(int)) for c in ((200, 40, 40), (40, 80, 200))]
+    assert [tuple(ab[0, 9, 2]), tuple(ab[0, 9, 21])] == sides
 
 
-def test_samples_are_a_function_of_their_seed(data: Path, tmp_path: Path) -> None:
-    cache = PictureCache(tmp_path, DataConfig(train=str(data / "pictures"), validation="elsewhere", short_side=64))
-    assert len(cache) == 4 and min(cache[0].shape[:2]) == 64
-    with ThreadPoolExecutor(2) as pool:
-        batches = [sample_batch(cache, np.arange(4), np.arange(4), 32, (0.6, 1.0), 1.0, pool) for _ in range(2)]
-    assert (batches[0][0] == batches[1][0]).all() and (batches[0][1] == batches[1][1]).all()
-    assert (PictureCache(tmp_path, DataConfig(train=str(data / "pictures"), validation="elsewhere", short_side=64))[2] == cache[2]).all()
+def test_the_cache_is_made_once(data: Path, tmp_path: Path) -> None:
+    config = DataConfig(train=str(data / "pictures"), validation="elsewhere", short_side=48)
+    first = PictureCache(tmp_path, config)
+    stamps = {p.name: p.stat().st_mtime_ns for p in tmp_path.iterdir()}
+    assert len(first) == 4 and (PictureCache(tmp_path, config).luma == first.luma).all()
+    assert {p.name: p.stat().st_mtime_ns for p in tmp_path.iterdir()} == stamps
 
 
 def test_oversampling_weighs_sources(tmp_path: Path, data: Path) -> None:
@@ -71,13 +75,6 @@ def test_oversampling_weighs_sources(tmp_path: Path, data: Path) -> None:
         (tmp_path / name).write_bytes((data / "pictures" / "coffee.jpg").read_bytes())
     cache = PictureCache(tmp_path / "cache", DataConfig(train=str(tmp_path), validation="x", short_side=32, oversample={"cctv": 4.0}))
     np.testing.assert_allclose(cache.weights, [4 / 6, 1 / 6, 1 / 6])
-
-
-def test_camera_luma_stays_luma() -> None:
-    luma = np.random.default_rng(0).random((48, 64)).astype(np.float32)
-    seen = np.stack([camera_luma(luma, np.random.default_rng(seed)) for seed in range(60)])
-    assert seen.dtype == np.float32 and seen.min() >= 0 and seen.max() <= 1
-    assert seen.mean((1, 2)).min() < 0.35 and np.abs(seen - luma).mean((1, 2)).max() > 0.1
 
 
 def test_a_wrong_key_names_the_near_one(tmp_path: Path) -> None:
