@@ -77,6 +77,7 @@ class TrainConfig:
     start: str = ""  # a .keras file whose weights the first stage starts from
     resident: bool = False  # keep all pictures in the device's memory: for a GPU
     precision: Literal["float32", "mixed_bfloat16"] = "float32"  # bfloat16 where the device is made for it
+    data_parallel: bool = False  # split each batch over all devices (keras.distribution, JAX only)
     seed: int = 1
     ema: float = 0.998
     checkpoint_every: int = 500

@@ -31,6 +31,7 @@ from convert.plot import plot_log
 from convert.sampler import Sampler, some_pixels
 from convert.weights import copy_weights, load_network, save_network
 from edgecolor.color import ab_to_chroma, rgb_to_lab, ycbcr_to_rgb
+from edgecolor.errors import ConfigError
 
 WEIGHTS = "weights.keras"
 Batch = tuple[Any, dict[str, NDArray[Any]]]
@@ -140,6 +141,11 @@ class Run:
 
     def __init__(self, config: TrainConfig) -> None:
         self.config, self.folder = config, Path(config.out)
+        keras.config.set_dtype_policy(config.precision)
+        if config.data_parallel:
+            if keras.backend.backend() != "jax":
+                raise ConfigError("data_parallel needs JAX: set KERAS_BACKEND=jax")
+            keras.distribution.set_distribution(keras.distribution.DataParallel())
         self.folder.mkdir(parents=True, exist_ok=True)
         (self.folder / "config.json").write_text(json.dumps(dataclasses.asdict(config), indent=1) + "\n")
         self.widths = DecoderWidths(config.network.channels, config.network.blocks)
@@ -163,7 +169,6 @@ class Run:
     def train(self) -> Path:
         """Run every stage that is not done yet; returns the path of the averaged weights."""
         keras.utils.set_random_seed(self.config.seed)
-        keras.config.set_dtype_policy(self.config.precision)
         weights = Path(self.config.start) if self.config.start else None
         for index, stage in enumerate(self.config.stage):
             folder = self.folder / f"{index}-{stage.name}"
