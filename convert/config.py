@@ -66,6 +66,9 @@ class StageConfig:
     warmup: int = 300
     bins_weight: float = 1.0
     annealed_share: float = 0.6  # the regression head aims at this share of the annealed mean, and the rest of the truth
+    gradient: float = 0.0  # weight of the difference of ab between neighbouring pixels: against bleeding
+    perceptual: float = 0.0  # weight of the perceptual loss
+    perceptual_lite: int = 1  # whose eyes: EfficientNet-Lite1 or 2; Lite0 judges the results and is never used here
     pixels: int = 256  # how many pixels of a grid take part in a step's loss; 0: all
 
 

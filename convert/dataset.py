@@ -28,6 +28,7 @@ from edgecolor.errors import PictureError
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
 Picture = NDArray[np.uint8]
+_FORMAT = 2  # counts up when the cache is laid out anew
 
 
 @functools.cache
@@ -107,7 +108,7 @@ class PictureCache:
         pictures = list_pictures(Path(config.train))
         if not config.validation:
             pictures, _ = split(pictures, config.validation_share)
-        digest = hashlib.sha256(json.dumps([config.short_side, *(p.name for p in pictures)]).encode()).hexdigest()[:16]
+        digest = hashlib.sha256(json.dumps([_FORMAT, config.short_side, *(p.name for p in pictures)]).encode()).hexdigest()[:16]
         self.canvas = config.short_side * 4 // 3 // 4 * 4
         luma, ab, index = (folder / f"pictures-{digest}.{kind}" for kind in ("luma", "ab", "npz"))
         if not index.exists():

@@ -16,6 +16,9 @@ from keras import ops
 from numpy.typing import NDArray
 
 from convert.config import BinsConfig, StageConfig
+from convert.network import build_rgb_encoder
+from edgecolor.color import lab_to_rgb_with
+from edgecolor.errors import ConfigError
 
 _GRID = 128  # soft targets are tabulated over a* and b* in steps of 2
 
@@ -77,6 +80,39 @@ def huber(error: Any, beta: float = 4.0) -> Any:
     return ops.where(size < beta, 0.5 * size * size / beta, size - 0.5 * beta)
 
 
+class Perception:
+    """Perceptual loss: how different two colourings of the same lightness look to an ImageNet encoder.
+
+    As LPIPS without its learned weights (Zhang et al. 2018, arXiv:1801.03924): features of each tap, every pixel's vector
+    scaled to unit length, squared difference, mean over pixels and taps. Not a Keras object: the model must not own it.
+    """
+
+    def __init__(self, lite: int) -> None:
+        if lite == 0:
+            raise ConfigError("perceptual_lite is 0: EfficientNet-Lite0 judges the results and must not teach them")
+        self._encoder = build_rgb_encoder(lite)
+
+    def _features(self, lightness: Any, ab: Any) -> list[Any]:
+        size = lightness.shape[1:3]
+        lifted = ops.image.resize(ab, size, interpolation="bilinear")
+        rgb = ops.clip(lab_to_rgb_with(ops.concatenate([lightness, lifted], axis=-1), ops), 0, 1)
+        taps = [ops.cast(tap, "float32") for tap in self._encoder(rgb * 2 - 1, training=False)]
+        return [tap / ops.sqrt(ops.sum(tap * tap, axis=-1, keepdims=True) + 1e-6) for tap in taps]
+
+    def __call__(self, x: Any, guess: Any, truth: Any) -> Any:
+        """x: network input (N, S, S, 1); guess, truth: ab (N, S/4, S/4, 2). Returns a scalar."""
+        lightness = (ops.cast(x, "float32") + 1) * 50
+        pairs = zip(self._features(lightness, guess), self._features(lightness, truth), strict=True)
+        return sum(ops.mean(ops.sum((a - ops.stop_gradient(b)) ** 2, axis=-1)) for a, b in pairs) / 4
+
+
+def gradient_difference(guess: Any, truth: Any) -> Any:
+    """Huber loss between the neighbour differences of two ab grids (N, h, w, 2): colour must change where it does."""
+    across = huber((guess[:, :, 1:] - guess[:, :, :-1]) - (truth[:, :, 1:] - truth[:, :, :-1]))
+    down = huber((guess[:, 1:] - guess[:, :-1]) - (truth[:, 1:] - truth[:, :-1]))
+    return ops.mean(across) + ops.mean(down)
+
+
 class ColorModel(keras.Model):
     """A network with an ``ab`` head and perhaps a ``bins`` head, and the loss over them.
 
@@ -85,16 +121,23 @@ class ColorModel(keras.Model):
 
     def set_loss(self, stage: StageConfig, bins: Bins | None, temperature: float) -> None:
         self._stage, self._temperature = stage, temperature
+        self._perceive = Perception(stage.perceptual_lite) if stage.perceptual else None
         self._tables = None if bins is None else tuple(ops.convert_to_tensor(t) for t in (bins.centers, bins.soft, bins.weight))
 
     def compute_loss(
         self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
     ) -> Any:
+        true_grid, grid = ops.cast(y["ab"], "float32"), ops.cast(y_pred["ab"], "float32")
         pixels = y["pixels"][:, :, None]
-        truth = ops.take_along_axis(_flat(ops.cast(y["ab"], "float32")), pixels, axis=1)
-        guess = ops.take_along_axis(_flat(ops.cast(y_pred["ab"], "float32")), pixels, axis=1)
+        truth = ops.take_along_axis(_flat(true_grid), pixels, axis=1)
+        guess = ops.take_along_axis(_flat(grid), pixels, axis=1)
         if self._tables is None:
             return ops.mean(huber(guess - truth))
+        extra = 0.0
+        if self._stage.gradient:
+            extra = extra + self._stage.gradient * 0.1 * gradient_difference(grid, true_grid)
+        if self._perceive is not None:
+            extra = extra + self._stage.perceptual * self._perceive(x, grid, true_grid)
         centers, soft, weight = self._tables
         logits = ops.take_along_axis(_flat(ops.cast(y_pred["bins"], "float32")), pixels, axis=1)
         cell = ops.cast(ops.clip(ops.round((truth + 128) / 2), 0, _GRID - 1), "int32")
@@ -104,7 +147,7 @@ class ColorModel(keras.Model):
         share = self._stage.annealed_share
         aim = share * ops.stop_gradient(annealed_mean(logits, centers, self._temperature)) + (1 - share) * truth
         # A tenth: cross entropy is about 3, the Huber loss of ab about 10.
-        return self._stage.bins_weight * classification + 0.1 * ops.mean(huber(guess - aim))
+        return self._stage.bins_weight * classification + 0.1 * ops.mean(huber(guess - aim)) + extra
 
 
 def _flat(x: Any) -> Any:

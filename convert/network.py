@@ -95,6 +95,15 @@ def build_encoder(lite: int = 0, size: int | None = None) -> keras.Model:
     return encoder
 
 
+def build_rgb_encoder(lite: int, size: int | None = None) -> keras.Model:
+    """Encoder with published weights as published: (N, S, S, 3), x = RGB/127.5 - 1 -> features at strides 4, 8, 16, 32."""
+    x = keras.Input((size, size, 3), name="rgb")
+    encoder = keras.Model(x, encoder_taps(x, lite), name=f"lite{lite}_rgb")
+    load_published(encoder, published_weights(lite), gray=False)
+    encoder.trainable = False
+    return encoder
+
+
 def build_classifier(lite: int = 0, size: int | None = None) -> keras.Model:
     """The published ImageNet classifier: (N, S, S, 3), x = RGB/127.5 - 1 -> [pooled 320 features, 1000 logits].
 

@@ -42,9 +42,12 @@ def srgb_to_linear(rgb: ArrayLike) -> Float:
 
 def linear_to_srgb(rgb: ArrayLike) -> Float:
     """Apply the sRGB transfer curve: (...,) -> (...,). Values below 0 continue the linear part; none are clipped."""
-    value = np.asarray(rgb, np.float32)
-    curve = np.float32(1.055) * np.maximum(value, 0.0031308) ** np.float32(1 / 2.4) - np.float32(0.055)
-    return np.where(value <= 0.0031308, value * np.float32(12.92), curve).astype(np.float32)
+    return np.asarray(_encode(np.asarray(rgb, np.float32), np), np.float32)
+
+
+def _encode(value: Any, xp: Any) -> Any:
+    curve = 1.055 * xp.maximum(value, 0.0031308) ** (1 / 2.4) - 0.055
+    return xp.where(value <= 0.0031308, value * 12.92, curve)
 
 
 def _lab_forward(t: Float) -> Float:
@@ -52,8 +55,8 @@ def _lab_forward(t: Float) -> Float:
     return np.where(t > _DELTA**3, np.cbrt(t), line).astype(np.float32)
 
 
-def _lab_inverse(f: Float) -> Float:
-    return np.where(f > _DELTA, f * f * f, (f - np.float32(4 / 29)) * np.float32(3 * _DELTA**2)).astype(np.float32)
+def _lab_inverse(f: Any, xp: Any) -> Any:
+    return xp.where(f > _DELTA, f * f * f, (f - 4 / 29) * (3 * _DELTA**2))
 
 
 def rgb_to_lab(rgb: ArrayLike) -> Float:
@@ -65,10 +68,14 @@ def rgb_to_lab(rgb: ArrayLike) -> Float:
 
 def lab_to_rgb(lab: ArrayLike) -> Float:
     """CIELAB (..., 3) -> sRGB (..., 3). Colours outside the sRGB gamut fall outside [0, 1]: the caller clips."""
-    value = np.asarray(lab, np.float32)
-    fy = (value[..., 0] + 16) / np.float32(116)
-    f = np.stack([fy + value[..., 1] / 500, fy, fy - value[..., 2] / 200], axis=-1)
-    return linear_to_srgb(_lab_inverse(f.astype(np.float32)) @ _XYZN_TO_RGB.T)
+    return np.asarray(lab_to_rgb_with(np.asarray(lab, np.float32), np), np.float32)
+
+
+def lab_to_rgb_with(lab: Any, xp: Any) -> Any:
+    """lab_to_rgb over the tensors of another array library: ``xp`` is numpy, or keras.ops where training differentiates it."""
+    fy = (lab[..., 0] + 16) / 116
+    f = xp.stack([fy + lab[..., 1] / 500, fy, fy - lab[..., 2] / 200], axis=-1)
+    return _encode(xp.matmul(_lab_inverse(f, xp), _XYZN_TO_RGB.T), xp)
 
 
 def luma_to_lightness(luma: ArrayLike) -> Float:
@@ -78,7 +85,7 @@ def luma_to_lightness(luma: ArrayLike) -> Float:
 
 def lightness_to_luma(lightness: ArrayLike) -> Float:
     """Inverse of luma_to_lightness."""
-    return linear_to_srgb(_lab_inverse((np.asarray(lightness, np.float32) + 16) / np.float32(116)))
+    return linear_to_srgb(_lab_inverse((np.asarray(lightness, np.float32) + 16) / np.float32(116), np))
 
 
 def rgb_to_luma(rgb: ArrayLike, matrix: Matrix = "bt601") -> Float:

@@ -5,7 +5,9 @@ import pytest
 from keras import ops
 
 from convert.config import BinsConfig
-from convert.losses import annealed_mean, find_centers, huber, make_bins
+from convert.losses import Perception, annealed_mean, find_centers, gradient_difference, huber, make_bins
+from edgecolor.color import lab_to_rgb, lab_to_rgb_with
+from edgecolor.errors import ConfigError
 
 
 @pytest.fixture(scope="module")
@@ -43,3 +45,31 @@ def test_the_annealed_mean_sharpens() -> None:
 def test_huber_is_quadratic_then_linear() -> None:
     values = np.asarray(huber(ops.convert_to_tensor([0.0, 2.0, 4.0, 14.0])))
     np.testing.assert_allclose(values, [0, 0.5, 2, 12], atol=1e-6)
+
+
+def test_color_maths_are_the_runtimes_on_tensors_too() -> None:
+    lab = np.random.default_rng(0).uniform((0, -80, -80), (100, 80, 80), (5, 7, 3)).astype(np.float32)
+    np.testing.assert_allclose(np.asarray(lab_to_rgb_with(ops.convert_to_tensor(lab), ops)), lab_to_rgb(lab), atol=1e-4)
+
+
+def test_the_perceptual_loss_sees_color_and_nothing_else() -> None:
+    perceive = Perception(1)
+    rng = np.random.default_rng(0)
+    x = rng.uniform(-1, 1, (2, 64, 64, 1)).astype(np.float32)
+    truth = rng.uniform(-30, 30, (2, 16, 16, 2)).astype(np.float32)
+    same, near, far = (float(perceive(x, guess, truth)) for guess in (truth, truth * 0.9, -truth))
+    assert same == pytest.approx(0, abs=1e-6) and 0 < near < far
+
+
+def test_the_judge_never_teaches() -> None:
+    with pytest.raises(ConfigError, match="Lite0 judges"):
+        Perception(0)
+
+
+def test_the_gradient_loss_ignores_a_constant_shift_and_sees_bleeding() -> None:
+    truth = np.zeros((1, 8, 8, 2), np.float32)
+    truth[:, :, 4:] = 40
+    bleeding = truth.copy()
+    bleeding[:, :, 3:5] = 20
+    assert float(gradient_difference(truth + 7, truth)) == pytest.approx(0, abs=1e-5)
+    assert float(gradient_difference(bleeding, truth)) > 1
