@@ -1,4 +1,4 @@
-"""``python -m convert train|evaluate|export|pack|card|sheet|reference``: from pictures to a model with its card."""
+"""``python -m convert train|evaluate|export|operators|pack|card|sheet|reference``: from pictures to a model with its card."""
 
 from __future__ import annotations
 
@@ -12,7 +12,11 @@ from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
-from edgecolor.errors import ConfigError, EdgeColorError
+from edgecolor.errors import ConfigError, EdgeColorError, ModelError
+
+_SHEET_PICTURES = 24
+_WORST_PICTURES = 20
+_SQNR_PICTURES = 16
 
 
 def _size(text: str) -> tuple[int, int]:
@@ -36,19 +40,29 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--validation", help="folder of validation pictures instead of the configured one")
     train.add_argument("--out", help="folder of the run instead of the configured one")
 
-    evaluate = commands.add_parser("evaluate", help="score models beside the gray input")
+    evaluate = commands.add_parser("evaluate", help="score models beside the gray input and the shipped seed network")
     evaluate.add_argument("models", nargs="+", help=".keras, .tflite, or the name of a shipped model")
-    evaluate.add_argument("--data", type=Path, required=True)
+    evaluate.add_argument("--data", type=Path, action="append", required=True, help="folder of pictures; may be given several times")
+    evaluate.add_argument("--pale", type=Path, action="append", default=[], help="folder of pictures that should stay pale")
     evaluate.add_argument("--size", type=_size, default=(192, 192), help="input size of .keras networks (default 192)")
-    evaluate.add_argument("--limit", type=int, default=0, help="score at most this many pictures")
-    evaluate.add_argument("--json", type=Path, help="write the figures here")
+    evaluate.add_argument("--limit", type=int, default=0, help="score at most this many pictures of each folder")
+    evaluate.add_argument("--bars", action="store_true", help="judge int8 models by the project's bars (in full on the first --data)")
+    evaluate.add_argument("--reference", type=Path, help="int8 .tflite that times are compared with (default: the benchmarks' MobileNetV2)")
+    evaluate.add_argument("--json", type=Path, help="write figures, intervals and each picture's figures here")
+    evaluate.add_argument("--markdown", type=Path, help="write the tables here too")
+    evaluate.add_argument("--sheet", type=Path, help="write a contact sheet here: gray, each model, original")
+    evaluate.add_argument("--worst", type=Path, help="write the last model's 20 worst pictures here")
 
     export = commands.add_parser("export", help="convert weights to int8 and float32 TFLite, with cards")
     export.add_argument("weights", type=Path, help="a run's folder, or a packed NAME.keras beside its NAME.config.json")
     export.add_argument("-o", "--out", type=Path, required=True, help="models/NAME.tflite")
-    export.add_argument("--size", type=_size, default=(192, 192))
+    export.add_argument("--size", type=_size, action="append", help="192 (default) or 320x192; each further one makes NAME-WxH.tflite")
     export.add_argument("--data", type=Path, help="where representative pictures are drawn (default: the run's training data)")
     export.add_argument("--pictures", type=int, default=500, help="how many representative pictures")
+    export.add_argument("--layers", type=Path, help="write the signal-to-quantization-noise ratio of every layer here, as JSON")
+
+    operators = commands.add_parser("operators", help="list a model's operators: cheap, dear, wrong, refused by the Edge TPU")
+    operators.add_argument("models", nargs="+", help="path of a .tflite file, or a model's name")
 
     pack = commands.add_parser("pack", help="store a run's float weights as float16, with the configuration beside them")
     pack.add_argument("run", type=Path, help="a run's folder")
@@ -56,7 +70,7 @@ def _parser() -> argparse.ArgumentParser:
 
     card = commands.add_parser("card", help="show a model's card, or add figures to it")
     card.add_argument("model", help="path of a .tflite file, or a model's name")
-    card.add_argument("--scores", type=Path, action="append", default=[], help="JSON of evaluate; may be given for several data sets")
+    card.add_argument("--scores", type=Path, action="append", default=[], help="JSON of evaluate; may be given several times")
     card.add_argument("--rows", nargs="+", default=[], metavar="KIND=ROW", help="which rows to keep, e.g. int8=edgecolor.tflite gray=gray")
 
     sheet = commands.add_parser("sheet", help="a picture to look at: gray, each model, original")
@@ -87,19 +101,38 @@ def _train(arguments: argparse.Namespace) -> None:
 
 
 def _evaluate(arguments: argparse.Namespace) -> None:
-    from convert.evaluate import evaluate, markdown, read_originals, save_json
+    from convert.bars import Bars
+    from convert.cost import REFERENCE
+    from convert.entries import open_entries
+    from convert.evaluate import choose_pictures, evaluate
+    from convert.report import markdown, save
+    from convert.sheet import contact_sheet, worst_pictures, worst_sheet
 
-    originals = read_originals(arguments.data, arguments.limit)
-    rows = evaluate(arguments.models, originals, arguments.size)
-    print(markdown(rows))
-    if arguments.json:
-        save_json(rows, arguments.data.name, len(originals), arguments.json)
+    entries = open_entries(arguments.models, arguments.size)
+    evaluation = evaluate(
+        entries, arguments.data, arguments.reference or REFERENCE, pale=arguments.pale, limit=arguments.limit,
+        bars=Bars() if arguments.bars else None,
+    )
+    print(markdown(evaluation))
+    save(evaluation, arguments.markdown, arguments.json)
+    files = [choose_pictures(folder, arguments.limit) for folder in arguments.data]
+    if arguments.sheet:
+        shown = [file for folder in files for file in folder]
+        print(contact_sheet(entries, shown[:: -(-len(shown) // _SHEET_PICTURES)], arguments.sheet, titles=True))
+    if arguments.worst:
+        last = entries[-1]
+        ranked = [
+            (folder[i], float(scores.rows[last.name].each["ab_distance"][i]))
+            for folder, scores in zip(files, evaluation.data, strict=True) for i in worst_pictures(scores.rows[last.name])
+        ]
+        print(worst_sheet(last, sorted(ranked, key=lambda pair: -pair[1])[:_WORST_PICTURES], arguments.worst))
 
 
 def _export(arguments: argparse.Namespace) -> None:
     from convert.card import write_card
     from convert.dataset import list_pictures
-    from convert.export import export
+    from convert.export import export, representative_inputs, sized
+    from convert.sqnr import layer_sqnr, markdown, save_layers
     from convert.train import WEIGHTS
 
     run = arguments.weights.is_dir()
@@ -110,16 +143,46 @@ def _export(arguments: argparse.Namespace) -> None:
     recipe: dict[str, Any] = json.loads(config_path.read_text())
     data = arguments.data or Path(recipe["data"]["train"])
     pictures = list_pictures(data)
-    made = export(weights, arguments.out, arguments.size, pictures, arguments.pictures, recipe["seed"])
-    origin = {
-        "network": {**recipe["network"], "parameters": made.parameters, "macs": made.macs},
-        "weights_sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
-        "seed": recipe["seed"],
-        "data": {**recipe["data"], "pictures": len(pictures), "representative": arguments.pictures},
-        "recipe": {key: recipe[key] for key in ("bins", "ema", "stage")},
-    }
-    for path, name in ((made.int8, arguments.out.stem), (made.float32, f"{arguments.out.stem}-float")):
-        print(write_card(path, name, origin))
+    sizes = arguments.size or [(192, 192)]
+    made, layers = {}, {}
+    for turn, size in enumerate(dict.fromkeys(sizes)):
+        out = sized(arguments.out, size) if turn else arguments.out
+        done = export(weights, out, size, pictures, arguments.pictures, recipe["seed"])
+        origin = {
+            "network": {**recipe["network"], "parameters": done.parameters, "macs": done.macs},
+            "weights_sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
+            "seed": recipe["seed"],
+            "data": {**recipe["data"], "pictures": len(pictures), "representative": arguments.pictures},
+            "recipe": {key: recipe[key] for key in ("bins", "ema", "stage")},
+        }
+        for path, name in ((done.int8, out.stem), (done.float32, f"{out.stem}-float")):
+            print(write_card(path, name, origin))
+        inputs = representative_inputs(pictures, size, _SQNR_PICTURES, recipe["seed"])
+        layers[out.name] = layer_sqnr(done.float32.read_bytes(), done.int8.read_bytes(), inputs)
+        print(f"\n{out.name}, float against int8 over {_SQNR_PICTURES} representative pictures, the worst layers:\n")
+        print(markdown(layers[out.name]))
+        made[out.name] = done.int8
+    if arguments.layers:
+        save_layers(layers, arguments.layers)
+    _print_operators(list(made.values()))
+
+
+def _print_operators(models: list[Path]) -> None:
+    from convert.operators import inspect, markdown
+
+    errors = []
+    for path in models:
+        report = inspect(path.read_bytes())
+        print(f"{path.name}:\n\n{markdown(report)}")
+        errors += [f"{path.name}: {error}" for error in report.errors]
+    if errors:
+        raise ModelError("operators that a network for boards must not have: " + "; ".join(errors))
+
+
+def _operators(arguments: argparse.Namespace) -> None:
+    from edgecolor.assets import find_model
+
+    _print_operators([find_model(model) for model in arguments.models])
 
 
 def _pack(arguments: argparse.Namespace) -> None:
@@ -134,29 +197,26 @@ def _pack(arguments: argparse.Namespace) -> None:
 
 
 def _card(arguments: argparse.Namespace) -> None:
-    from convert.card import save_card
+    from convert.card import add_scores, save_card
     from edgecolor.assets import load_model
 
     model = load_model(arguments.model)
     card = dict(model.card)
     wanted = dict(row.partition("=")[::2] for row in arguments.rows)
     for path in arguments.scores:
-        table = json.loads(path.read_text())
-        missing = set(wanted.values()) - set(table["rows"])
-        if missing:
-            raise ConfigError(f"{path} has no row {', '.join(sorted(missing))}; it has {', '.join(table['rows'])}")
-        scores = {kind: table["rows"][row] for kind, row in wanted.items()}
-        card.setdefault("scores", {})[table["data"]] = {"pictures": table["pictures"], **scores}
+        add_scores(card, json.loads(path.read_text()), wanted, str(path))
     if arguments.scores:
         save_card(model.path.with_suffix(".json"), card)
     print(json.dumps(card, indent=1))
 
 
 def _sheet(arguments: argparse.Namespace) -> None:
-    from convert.evaluate import contact_sheet, read_originals
+    from convert.entries import open_entry
+    from convert.evaluate import choose_pictures
+    from convert.sheet import contact_sheet
 
-    contact_sheet(arguments.models, read_originals(arguments.data, arguments.count), arguments.size, arguments.out)
-    print(arguments.out)
+    entries = [open_entry(model, arguments.size) for model in arguments.models]
+    print(contact_sheet(entries, choose_pictures(arguments.data, arguments.count), arguments.out))
 
 
 def _reference(arguments: argparse.Namespace) -> None:
@@ -166,7 +226,8 @@ def _reference(arguments: argparse.Namespace) -> None:
 
 
 _COMMANDS = {
-    "train": _train, "evaluate": _evaluate, "export": _export, "pack": _pack, "card": _card, "sheet": _sheet, "reference": _reference,
+    "train": _train, "evaluate": _evaluate, "export": _export, "operators": _operators, "pack": _pack, "card": _card, "sheet": _sheet,
+    "reference": _reference,
 }
 
 

@@ -7,7 +7,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+from convert.operators import inspect, summary
 from edgecolor.assets import CARD_FORMAT, INPUT_QUANTITY, OUTPUT_QUANTITY, describe
+from edgecolor.errors import ConfigError
 from edgecolor.interpreter import Interpreter, Tensor
 
 
@@ -16,7 +18,7 @@ def _side(tensor: Tensor, quantity: str) -> dict[str, Any]:
 
 
 def write_card(model: Path, name: str, origin: dict[str, Any]) -> Path:
-    """Write the card of ``model``: contract and hash are read from the model itself; ``origin`` is added as it is."""
+    """Write the card of ``model``: contract, operators and hash are read from the model itself; ``origin`` is added as it is."""
     content = model.read_bytes()
     interpreter = Interpreter(content, threads=1)
     taken = _side(interpreter.output, OUTPUT_QUANTITY)
@@ -25,7 +27,8 @@ def write_card(model: Path, name: str, origin: dict[str, Any]) -> Path:
         taken["range"] = [round(low, 2), round(high, 2)]
     card = {
         "format": CARD_FORMAT, "name": name, "file": model.name, "sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content),
-        "licence": "Apache-2.0", "contract": {"input": _side(interpreter.input, INPUT_QUANTITY), "output": taken}, **origin,
+        "licence": "Apache-2.0", "contract": {"input": _side(interpreter.input, INPUT_QUANTITY), "output": taken},
+        "operators": summary(inspect(content)), **origin,
     }
     return save_card(model.with_suffix(".json"), card)
 
@@ -35,3 +38,18 @@ def save_card(path: Path, card: dict[str, Any]) -> Path:
     part = path.with_name(f".{path.name}.part")
     part.write_text(json.dumps(card, indent=1) + "\n")
     return part.rename(path)
+
+
+def add_scores(card: dict[str, Any], scores: dict[str, Any], rows: dict[str, str], source: str) -> None:
+    """Put the chosen rows of an evaluation's JSON (see convert.report.to_json) into a card, a data set at a time.
+
+    rows: what the card calls a row -> its name in the evaluation. Raises ConfigError when a data set lacks one,
+    or when ``scores`` is something else.
+    """
+    for data, table in scores.items():
+        if not isinstance(table, dict) or "rows" not in table:
+            raise ConfigError(f"{source}: not the JSON of `python -m convert evaluate` ({data!r} is no data set)")
+        if missing := set(rows.values()) - set(table["rows"]):
+            raise ConfigError(f"{source}, {data}: no row {', '.join(sorted(missing))}; it has {', '.join(table['rows'])}")
+        chosen = {kind: table["rows"][row] for kind, row in rows.items()}
+        card.setdefault("scores", {})[data] = {"pictures": table["pictures"], **chosen}

@@ -1,133 +1,170 @@
-"""Scores of float and int8 networks side by side, through the runtime's own Colorizer, with gray as the zero row."""
+"""Scores of float and int8 networks side by side, through the runtime's own Colorizer, beside gray and the originals."""
 
 from __future__ import annotations
 
-import functools
-import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import cv2
-import keras
 import numpy as np
-from numpy.typing import NDArray
 from tqdm import tqdm
 
-from convert.dataset import list_pictures
-from convert.export import inference_network
-from convert.metrics import Judge, Picture, Seen, central_square, compare, frechet_distance
-from edgecolor.colorizer import Colorizer
-from edgecolor.errors import OutputError
-from edgecolor.frame import ColorRange
-from edgecolor.pictures import colorize_image
-from edgecolor.quantization import lightness_input
-
-COLUMNS: dict[str, tuple[str, int]] = {
-    "psnr": ("PSNR dB", 2), "psnr_pooled": ("pooled", 2), "ab_distance": ("ab distance", 2), "ciede2000": ("CIEDE2000", 2),
-    "auc": ("AuC", 3), "colorfulness": ("colourfulness", 1), "chroma": ("mean chroma", 1), "frechet": ("Frechet (Lite0, 256 px)", 1),
-    "agreement": ("top-1 agreement", 3),
-}
-
-
-class KerasNetwork:
-    """A float Keras network in the place of a TFLite one."""
-
-    def __init__(self, weights: Path, size: tuple[int, int]) -> None:
-        self._network: keras.Model = inference_network(weights, size)
-        self.size = size
-        self._tables = {"full": lightness_input("full"), "limited": lightness_input("limited")}
-
-    def __call__(self, luma: NDArray[np.uint8], color_range: ColorRange) -> NDArray[np.float32]:
-        return np.asarray(self._network.predict_on_batch(self._tables[color_range][luma][None, :, :, None])[0], np.float32)
+from convert.bars import Bars, Verdict, judge_cost, judge_pale, judge_quantization, judge_scores
+from convert.cost import Cost, measure_costs
+from convert.dataset import PictureFile, list_pictures
+from convert.entries import Entry, float_partner, gray_picture
+from convert.metrics import BATCH, Judge, Original, Picture, Seen, ab_difference, central_square, compare
+from convert.scores import Evidence, Row, summarize
+from edgecolor.errors import ConfigError
 
 
 @dataclass(frozen=True)
-class Scored:
-    """One row: the figures over all pictures, and each picture's own."""
+class DataScores:
+    """One data set: its pictures' names and each row; for int8 models also the mean ab difference from their float network."""
 
     name: str
-    figures: dict[str, float]
-    each: list[dict[str, float]]
+    pictures: tuple[str, ...]
+    rows: dict[str, Row]
+    from_float: dict[str, float]
 
 
-def open_model(model: str, size: tuple[int, int]) -> Colorizer:
-    """A Colorizer over a .keras file (at ``size``), or over a TFLite model by path or name."""
-    if model.endswith(".keras"):
-        return Colorizer(network=KerasNetwork(Path(model), size))
-    return Colorizer(model)
+@dataclass(frozen=True)
+class PaleScores:
+    """A set of pictures without colour: mean chroma of each row (that of "original" is the pictures' own), and each picture's."""
+
+    name: str
+    pictures: tuple[str, ...]
+    chroma: dict[str, float]
+    each: dict[str, list[float]]
 
 
-def read_originals(folder: Path, limit: int = 0) -> list[Picture]:
-    """Evaluation pictures as RGB, in a fixed order; ``limit`` takes every n-th so that at most that many remain."""
+@dataclass(frozen=True)
+class Evaluation:
+    """Everything measured in one go. verdicts is empty unless bars were asked for; notes say which bars could not be judged."""
+
+    data: tuple[DataScores, ...]
+    pale: tuple[PaleScores, ...]
+    costs: dict[str, Cost]
+    verdicts: tuple[Verdict, ...]
+    notes: tuple[str, ...] = ()
+
+
+def choose_pictures(folder: Path, limit: int = 0) -> list[PictureFile]:
+    """A data set's pictures in a fixed order; ``limit`` takes every n-th so that at most that many remain."""
     files = list_pictures(folder)
     step = max(1, -(-len(files) // limit)) if limit else 1
-    return [file.read() for file in files[::step]]
+    return files[::step]
 
 
-def score(name: str, originals: list[Picture], colorize: Callable[[Picture], Picture], judge: Judge, seen: Seen) -> Scored:
-    """Score one way of colorizing. colorize: luma (H, W) uint8 -> RGB (H, W, 3) uint8. seen: the originals' features."""
-    each, small = [], []
-    for rgb in tqdm(originals, name, unit="picture"):
-        result = central_square(colorize(np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), np.uint8)))
-        small.append(result)
-        each.append(compare(central_square(rgb), result))
-    figures = {key: float(np.mean([row[key] for row in each])) for key in each[0] if key != "mse"}
-    figures["psnr_pooled"] = float(10 * np.log10(255**2 / max(1e-3, float(np.mean([row["mse"] for row in each])))))
-    mine = judge.look(small)
-    figures["frechet"] = frechet_distance(seen.features, mine.features)
-    figures["agreement"] = float((mine.classes == seen.classes).mean())
-    return Scored(name, figures, each)
+def camera_picture(rgb: Picture) -> Picture:
+    """The Rec. 601 luma (H, W) of a picture (H, W, 3): what a gray camera sends."""
+    return np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), np.uint8)
 
 
-def gray_picture(luma: Picture) -> Picture:
-    """What a viewer without EdgeColor sees."""
-    return np.repeat(luma[..., None], 3, axis=2)
+class _Collector:
+    """Gathers one row's figures, and shows its pictures to the judge in batches, so that memory does not grow with them."""
+
+    def __init__(self, judge: Judge) -> None:
+        self._judge, self._waiting = judge, list[Picture]()
+        self._seen, self._each = list[Seen](), list[dict[str, float]]()
+
+    def add(self, square: Picture, figures: dict[str, float]) -> None:
+        self._each.append(figures)
+        self._waiting.append(square)
+        if len(self._waiting) == BATCH:
+            self._look()
+
+    def _look(self) -> None:
+        if self._waiting:
+            self._seen.append(self._judge.look(self._waiting))
+            self._waiting = []
+
+    def finish(self) -> Evidence:
+        self._look()
+        seen = Seen(np.concatenate([s.features for s in self._seen]), np.concatenate([s.classes for s in self._seen]))
+        return Evidence({key: np.array([figures[key] for figures in self._each]) for key in self._each[0]}, seen)
 
 
-def evaluate(models: list[str], originals: list[Picture], size: tuple[int, int]) -> list[Scored]:
-    """Scores of the originals themselves, of gray, then of each model."""
+def score(name: str, files: list[PictureFile], entries: list[Entry], judge: Judge) -> DataScores:
+    """Score gray and each entry on one data set."""
+    rows = {row: _Collector(judge) for row in ("original", "gray", *(entry.name for entry in entries))}
+    partners = {entry.name: partner.name for entry in entries if (partner := float_partner(entry, entries))}
+    apart: dict[str, list[float]] = {int8: [] for int8 in partners}
+    for file in tqdm(files, name, unit="picture"):
+        rgb = file.read()
+        luma, original = camera_picture(rgb), Original.of(central_square(rgb))
+        rows["original"].add(original.rgb, {"colorfulness": original.colorfulness, "chroma": original.chroma})
+        results = {"gray": gray_picture(luma), **{entry.name: entry.colorize(luma) for entry in entries}}
+        for row, result in results.items():
+            square = central_square(result)
+            rows[row].add(square, compare(original, square))
+        for int8, real in partners.items():
+            apart[int8].append(ab_difference(results[int8], results[real]))
+    evidence = {row: collector.finish() for row, collector in rows.items()}
+    truth = evidence["original"].seen.classes
+    for row, found in evidence.items():
+        if row != "original":
+            found.each["agreement"] = (found.seen.classes == truth).astype(np.float64)
+    means = {int8: float(np.mean(values)) for int8, values in apart.items()}
+    return DataScores(name, tuple(file.name for file in files), summarize(evidence), means)
+
+
+def score_pale(name: str, files: list[PictureFile], entries: list[Entry]) -> PaleScores:
+    """Mean chroma (C*ab) that each entry adds to gray pictures that should stay pale."""
+    each: dict[str, list[float]] = {row: [] for row in ("original", "gray", *(entry.name for entry in entries))}
+    for file in tqdm(files, name, unit="picture"):
+        rgb = file.read()
+        luma = camera_picture(rgb)
+        results = {"original": rgb, "gray": gray_picture(luma), **{entry.name: entry.colorize(luma) for entry in entries}}
+        for row, result in results.items():
+            each[row].append(Original.of(central_square(result)).chroma)
+    return PaleScores(name, tuple(file.name for file in files), {row: float(np.mean(values)) for row, values in each.items()}, each)
+
+
+def _verdicts(entries: list[Entry], data: list[DataScores], pale: list[PaleScores], costs: dict[str, Cost], bars: Bars) -> list[Verdict]:
+    found = []
+    for entry in (entry for entry in entries if entry.kind == "int8" and entry.asked):
+        partner = float_partner(entry, entries)
+        for index, scores in enumerate(data):
+            figures = scores.rows[entry.name].figures
+            found += judge_scores(scores.name, entry.name, figures, index == 0, bars)
+            if partner:
+                real, apart = scores.rows[partner.name].figures, scores.from_float[entry.name]
+                found += judge_quantization(scores.name, entry.name, figures, real, apart, bars)
+        found += [judge_pale(scores.name, entry.name, scores.chroma[entry.name], bars) for scores in pale]
+        found += judge_cost(entry.name, costs[entry.name], bars)
+    return found
+
+
+def _notes(entries: list[Entry], costs: dict[str, Cost]) -> list[str]:
+    judged = [entry for entry in entries if entry.kind == "int8" and entry.asked]
+    alone = [entry for entry in judged if float_partner(entry, entries) is None]
+    notes = [f"{entry.name}: not compared with its float network; name {entry.path.stem}-float.tflite too" for entry in alone]
+    untimed = [entry for entry in judged if costs[entry.name].to_reference is None]
+    return notes + [f"{entry.name}: no reference network, so time was not judged" for entry in untimed]
+
+
+def data_name(folder: Path) -> str:
+    """What a data set is called: its folder's own name."""
+    return folder.resolve().name
+
+
+def evaluate(
+    entries: list[Entry], data: list[Path], reference: Path, *, pale: list[Path] | None = None, limit: int = 0, bars: Bars | None = None
+) -> Evaluation:
+    """Score every entry on every data set, first the ones with colour, then the pale ones, and measure its cost.
+
+    bars: judge the int8 entries that were asked for by them; the first of ``data`` is the set that they are meant for. Raises ConfigError
+    when two data sets have one name, PictureError for a picture that can not be read.
+    """
+    pale = pale or []
+    names = [data_name(folder) for folder in (*data, *pale)]
+    if len(set(names)) < len(names):
+        raise ConfigError(f"two data sets have one name: {', '.join(names)}")
     judge = Judge()
-    seen = judge.look([central_square(rgb) for rgb in originals])
-    rows = [score("gray", originals, gray_picture, judge, seen)]
-    for model in models:
-        colorizer = open_model(model, size)
-        rows.append(score(Path(model).name, originals, functools.partial(colorize_image, colorizer=colorizer), judge, seen))
-    truth = [compare(picture, picture) for picture in map(central_square, originals)]
-    known = {key: float(np.mean([row[key] for row in truth])) for key in ("colorfulness", "chroma")}
-    return [Scored("original", known, truth), *rows]
-
-
-def markdown(rows: list[Scored]) -> str:
-    """The table of all rows."""
-    lines = ["| | " + " | ".join(title for title, _ in COLUMNS.values()) + " |", "|---" * (len(COLUMNS) + 1) + "|"]
-    for row in rows:
-        cells = [f"{row.figures[key]:.{digits}f}" if key in row.figures else "" for key, (_, digits) in COLUMNS.items()]
-        lines.append(f"| {row.name} | " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
-
-
-def contact_sheet(models: list[str], originals: list[Picture], size: tuple[int, int], out: Path, side: int = 192) -> None:
-    """Two pictures per row, each as gray, each model, original; columns are ``side`` pixels wide."""
-    ways: list[Callable[[Any], Any]] = [gray_picture]
-    ways += [functools.partial(colorize_image, colorizer=open_model(model, size)) for model in models]
-    rows = []
-    for rgb in originals:
-        luma = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
-        cells = [central_square(way(luma)) for way in ways] + [central_square(rgb)]
-        rows.append(np.hstack([cv2.resize(cell, (side, side), interpolation=cv2.INTER_AREA) for cell in cells]))
-    half = -(-len(rows) // 2)
-    rows += [np.full_like(rows[0], 255)] * (2 * half - len(rows))
-    gap = np.full((side * half, 8, 3), 255, np.uint8)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    sheet = np.hstack([np.vstack(rows[:half]), gap, np.vstack(rows[half:])])
-    if not cv2.imwrite(str(out), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 92]):
-        raise OutputError(f"{out}: the sheet can not be written there")
-
-
-def save_json(rows: list[Scored], data: str, count: int, out: Path) -> None:
-    """Figures as JSON: {"data", "pictures", "rows": {name: figures}}."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    table = {"data": data, "pictures": count, "rows": {row.name: {k: round(v, 4) for k, v in row.figures.items()} for row in rows}}
-    out.write_text(json.dumps(table, indent=1) + "\n")
+    scores = [score(data_name(folder), choose_pictures(folder, limit), entries, judge) for folder in data]
+    pales = [score_pale(data_name(folder), choose_pictures(folder, limit), entries) for folder in pale]
+    costs = measure_costs(entries, reference)
+    verdicts = _verdicts(entries, scores, pales, costs, bars) if bars else []
+    notes = _notes(entries, costs) if bars else []
+    return Evaluation(tuple(scores), tuple(pales), costs, tuple(verdicts), tuple(notes))

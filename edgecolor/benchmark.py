@@ -58,7 +58,8 @@ def demo_luma(size: tuple[int, int]) -> NDArray[np.uint8]:
     return np.asarray(cv2.resize(frame.to_ndarray(format="gray"), size, interpolation=cv2.INTER_CUBIC), np.uint8)
 
 
-def _rounds(stages: dict[str, Callable[[], Any]], rounds: int) -> dict[str, float]:
+def interleaved_medians(stages: dict[str, Callable[[], Any]], rounds: int) -> dict[str, float]:
+    """Median milliseconds of each stage, measured in turn, round by round."""
     times: dict[str, list[float]] = {name: [] for name in stages}
     for turn in range(rounds + 2):
         for name, stage in stages.items():
@@ -103,7 +104,7 @@ def measure(colorizer: Colorizer, reference: Interpreter | None, size: tuple[int
     }
     if reference:
         stages["reference"] = lambda: reference.invoke(noise)  # type: ignore[arg-type]
-    medians = _rounds(stages, rounds)
+    medians = interleaved_medians(stages, rounds)
     plain, compared = medians.pop("re-encode"), medians.pop("reference", None)
     return Timing(size, medians, plain, compared)
 

@@ -146,7 +146,7 @@ def test_export_evaluate_and_card_as_commands(straight: Path, folder: Path) -> N
     table = convert("evaluate", *models, "--data", DATA / "pictures", "--size", "64", "--json", scores)
     convert("sheet", *models, "--data", DATA / "pictures", "--size", "64", "-o", sheet)
     assert "| gray |" in table and "| toy.tflite |" in table and "| weights.keras |" in table
-    rows = json.loads(scores.read_text())["rows"]
+    rows = json.loads(scores.read_text())["pictures"]["rows"]
     assert rows["gray"]["chroma"] < 1e-3 and rows["original"]["chroma"] > 5 and sheet.stat().st_size > 10_000
     convert("card", model, "--scores", scores, "--rows", "int8=toy.tflite", "gray=gray")
     stored = json.loads(model.with_suffix(".json").read_text())["scores"]["pictures"]
