@@ -1,4 +1,4 @@
-"""The bars that an int8 network has to pass, relative to the gray input on the same pictures (issue 4)."""
+"""The bars that an int8 network has to pass, relative to the gray input on the same pictures."""
 
 from __future__ import annotations
 

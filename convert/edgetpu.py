@@ -13,7 +13,7 @@ from convert.graph import Operator
 
 SOURCE = "https://coral.ai/docs/edgetpu/models-intro/#supported-operations (compiler 16)"
 CONSEQUENCE = "a refused version fails the whole model; anything else refused leaves all that follows it to the CPU"
-_NEWEST_TRANSPOSE_CONV = 3  # compiler 16.0.384591198 dies of version 4 (issue 845)
+_NEWEST_TRANSPOSE_CONV = 3  # compiler 16.0.384591198 dies of version 4 (google-coral/edgetpu issue 845)
 _ELEMENTS_OF_SOFTMAX = 16_000
 
 
@@ -34,7 +34,7 @@ def _resize(operator: Operator) -> str:
 
 def _transpose_conv(operator: Operator) -> str:
     if operator.version > _NEWEST_TRANSPOSE_CONV:
-        return f"refused: version {operator.version} (a fused activation) fails the whole model (issue 845)"
+        return f"refused: version {operator.version} (a fused activation) fails the whole model (google-coral/edgetpu issue 845)"
     shape = operator.inputs[0]
     return "maps" if shape and shape.constant else "may stay on the CPU: its output's shape is worked out at run time"
 
