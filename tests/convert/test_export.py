@@ -83,7 +83,7 @@ def test_a_bad_layer_is_named(toy: Toy) -> None:
 
 def test_two_networks_can_not_be_compared(toy: Toy) -> None:
     with pytest.raises(ModelError, match="not of one network"):
-        layer_sqnr((ROOT / "models" / "seed-float.tflite").read_bytes(), toy.int8.read_bytes(), [])
+        layer_sqnr(toy.float32.read_bytes(), (ROOT / "models" / "seed.tflite").read_bytes(), [])
 
 
 @pytest.mark.parametrize(("arguments", "code", "said"), [
