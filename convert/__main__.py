@@ -188,11 +188,13 @@ def _operators(arguments: argparse.Namespace) -> None:
 def _pack(arguments: argparse.Namespace) -> None:
     import shutil
 
-    from convert.train import WEIGHTS
+    from convert.train import BINS, WEIGHTS
     from convert.weights import load_network, save_network
 
     save_network(load_network(arguments.run / WEIGHTS), arguments.out, "float16")
     shutil.copy(arguments.run / "config.json", arguments.out.with_suffix(".config.json"))
+    if (arguments.run / BINS).exists():  # the seed network has none
+        shutil.copy(arguments.run / BINS, arguments.out.with_suffix(".bins.npy"))
     print(arguments.out)
 
 

@@ -33,7 +33,7 @@ from convert.weights import copy_weights, load_network, save_network
 from edgecolor.color import ab_to_chroma, rgb_to_lab, ycbcr_to_rgb
 from edgecolor.errors import ConfigError
 
-WEIGHTS = "weights.keras"
+WEIGHTS, BINS = "weights.keras", "bins.npy"
 Batch = tuple[Any, dict[str, NDArray[Any]]]
 
 
@@ -176,7 +176,7 @@ class Run:
             if not (folder / "done").exists():
                 network = self.network(weights)
                 train = self._train_features if stage.kind == "features" else self._train_whole
-                train(stage, folder, network)
+                train(stage, self.config.seed + 1000 * index, folder, network)
                 save_network(network, folder / WEIGHTS)
                 save_network(network, self.folder / WEIGHTS)
                 (folder / "done").touch()
@@ -186,12 +186,15 @@ class Run:
     def _bins(self, colors: NDArray[Any]) -> Bins | None:
         if self.config.network.kind == "seed":
             return None
-        path = self.folder / "bins.npy"
+        path = self.folder / BINS
         if not path.exists():
-            np.save(path, find_centers(colors, self.config.bins.count, self.config.seed))
+            # Packed weights have the centres that their bins head was trained for beside them.
+            packed = Path(self.config.start).with_suffix(".bins.npy") if self.config.start else path
+            centers = np.load(packed) if packed.exists() else find_centers(colors, self.config.bins.count, self.config.seed)
+            np.save(path, centers)
         return make_bins(colors, np.load(path), self.config.bins)
 
-    def _train_features(self, stage: StageConfig, folder: Path, network: keras.Model) -> None:
+    def _train_features(self, stage: StageConfig, seed: int, folder: Path, network: keras.Model) -> None:
         cache = FeatureCache(self.folder.parent / "cache", self.pictures, self.config, stage)
         decoder = build_decoder(cache.shapes, self.config.bins.count, self.widths)
         model = ColorModel(decoder.inputs, decoder.output)
@@ -204,9 +207,9 @@ class Run:
             cache.fold_into(network)
             return network
 
-        self._loop(stage, folder, model, set(), lambda step: _feature_batch(cache, stage, self.config.seed, step), finish)
+        self._loop(stage, folder, model, set(), lambda step: _feature_batch(cache, stage, seed, step), finish)
 
-    def _train_whole(self, stage: StageConfig, folder: Path, network: keras.Model) -> None:
+    def _train_whole(self, stage: StageConfig, seed: int, folder: Path, network: keras.Model) -> None:
         shown = keras.models.clone_model(network)
         encoder = {layer.name: encoder_block(layer.name) for layer in network.layers if encoder_block(layer.name) is not None}
         for layer in network.layers:
@@ -227,7 +230,7 @@ class Run:
             return shown
 
         slow = {layer.name for layer in network.layers if layer.weights and layer.name in encoder}
-        self._loop(stage, folder, model, slow, lambda step: sampler.batch(self.config.seed, step), finish)
+        self._loop(stage, folder, model, slow, lambda step: sampler.batch(seed, step), finish)
         copy_weights(shown, network)
 
     def _loop(self, stage: StageConfig, folder: Path, model: ColorModel, slow: set[str], make: Any, finish: Any) -> None:

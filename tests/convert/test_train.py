@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 import subprocess
 import sys
@@ -159,11 +160,20 @@ def test_packed_weights_are_small_and_say_the_same(straight: Path, folder: Path)
 
     packed = folder / "toy.keras"
     convert("pack", straight, "-o", packed)
+    assert np.load(packed.with_suffix(".bins.npy")).shape == (8, 2)
     assert packed.stat().st_size < 0.55 * (straight / "weights.keras").stat().st_size
     x = np.random.default_rng(0).uniform(-1, 1, (1, 64, 64, 1)).astype(np.float32)
     whole, half = (np.asarray(inference_network(p, (64, 64)).predict_on_batch(x)) for p in (straight / "weights.keras", packed))
     assert half.dtype == np.float32 and np.abs(whole - half).max() < 0.05
     convert("export", packed, "-o", folder / "models" / "again.tflite", "--size", "64", "--pictures", "2")
+
+    # Another run starts from them, with the bins that their head was trained for.
+    first = config(folder, "further")
+    stage = dataclasses.replace(first.stage[1], steps=1, learning_rate=1e-9)
+    further = Run(dataclasses.replace(first, start=str(packed), stage=(stage,))).train()
+    assert (np.load(further.parent / "bins.npy") == np.load(straight / "bins.npy")).all()
+    same = np.asarray(inference_network(further, (64, 64)).predict_on_batch(x))
+    np.testing.assert_allclose(same, half, atol=0.05)
 
 
 def test_wrong_usage_is_said_in_one_line(folder: Path) -> None:
