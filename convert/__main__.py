@@ -133,7 +133,7 @@ def _export(arguments: argparse.Namespace) -> None:
     from convert.dataset import list_pictures
     from convert.export import export, representative_inputs, sized
     from convert.sqnr import layer_sqnr, markdown, save_layers
-    from convert.train import WEIGHTS
+    from convert.weights import WEIGHTS
 
     run = arguments.weights.is_dir()
     weights = arguments.weights / WEIGHTS if run else arguments.weights
@@ -188,8 +188,8 @@ def _operators(arguments: argparse.Namespace) -> None:
 def _pack(arguments: argparse.Namespace) -> None:
     import shutil
 
-    from convert.train import BINS, WEIGHTS
-    from convert.weights import load_network, save_network
+    from convert.train import BINS
+    from convert.weights import WEIGHTS, load_network, save_network
 
     save_network(load_network(arguments.run / WEIGHTS), arguments.out, "float16")
     shutil.copy(arguments.run / "config.json", arguments.out.with_suffix(".config.json"))

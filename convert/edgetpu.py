@@ -2,6 +2,8 @@
 
 Sources: Coral, "TensorFlow models on the Edge TPU", tables of supported operations and their known limitations
 (compiler 16, runtime 14), and the issues of github.com/google-coral/edgetpu where that table is silent about versions.
+The rows up to ResizeBilinear were compared with a copy of that table; those after it (Softmax, StridedSlice, Squeeze and on) and some
+details of earlier ones were written from memory and are still to be compared with the page itself.
 The compiler is closed and its last release is of 2021: a verdict of "maps" is what is published, not a promise.
 """
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from convert.export import inference_network
 from convert.metrics import Picture
+from convert.weights import WEIGHTS
 from edgecolor.assets import find_model
 from edgecolor.colorizer import Colorizer, TfliteNetwork
 from edgecolor.errors import AssetNotFoundError, ConfigError
@@ -80,6 +81,9 @@ def open_entries(models: list[str], size: tuple[int, int]) -> list[Entry]:
     entries = [] if baseline in wanted else [open_entry(BASELINE, size, asked=False)]
     entries += [open_entry(model, size) for model in wanted.values()]
     names = [entry.name for entry in entries]
+    if names.count(WEIGHTS) > 1:  # every stage of a run has one: the folder tells them apart
+        entries = [replace(e, name=f"{e.path.resolve().parent.name}/{e.name}") if e.name == WEIGHTS else e for e in entries]
+        names = [entry.name for entry in entries]
     for name in {"gray", "original"} & set(names) | {name for name in names if names.count(name) > 1}:
         raise ConfigError(f"two rows would be called {name!r}; give one of the models another file name")
     return entries

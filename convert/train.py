@@ -29,11 +29,11 @@ from convert.losses import Bins, ColorModel, find_centers, make_bins
 from convert.network import DecoderWidths, build_decoder, build_edgecolor, build_encoder, build_seed, encoder_block
 from convert.plot import plot_log
 from convert.sampler import Sampler, some_pixels
-from convert.weights import copy_weights, load_network, save_network
+from convert.weights import WEIGHTS, copy_weights, load_network, save_network
 from edgecolor.color import ab_to_chroma, rgb_to_lab, ycbcr_to_rgb
 from edgecolor.errors import ConfigError
 
-WEIGHTS, BINS = "weights.keras", "bins.npy"
+BINS = "bins.npy"
 Batch = tuple[Any, dict[str, NDArray[Any]]]
 
 

@@ -9,6 +9,8 @@ import keras
 
 from edgecolor.errors import ModelError
 
+WEIGHTS = "weights.keras"  # what every run, and every stage of one, calls its averaged weights
+
 
 def copy_weights(source: keras.Model, target: keras.Model) -> None:
     """Copy every layer of ``source`` that has weights to the layer of the same name in ``target``."""

@@ -157,6 +157,14 @@ def test_two_models_of_one_name_are_refused(toy: Toy, tmp_path: Path) -> None:
         open_entries([str(toy.int8), str(tmp_path / "toy.tflite")], (64, 64))
 
 
+def test_the_stages_of_a_run_are_told_apart_by_their_folders(toy: Toy, tmp_path: Path) -> None:
+    for stage in ("0-features", "1-whole"):
+        (tmp_path / stage).mkdir()
+        (tmp_path / stage / "weights.keras").write_bytes((toy.folder / "toy.keras").read_bytes())
+    entries = open_entries([str(path) for path in sorted(tmp_path.glob("*/weights.keras"))], (64, 64))
+    assert [entry.name for entry in entries] == ["seed", "0-features/weights.keras", "1-whole/weights.keras"]
+
+
 def test_two_data_sets_of_one_name_are_refused(toy: Toy, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["evaluate", str(toy.int8), "--data", str(PICTURES), "--data", str(DATA / "pictures")]) == 2
     assert "one name" in capsys.readouterr().err

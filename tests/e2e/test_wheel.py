@@ -63,11 +63,3 @@ def test_the_installed_command_colorizes(python: Path, tmp_path: Path) -> None:
     where = subprocess.run([str(python), "-c", "import edgecolor.assets as a; print(a.find_model('edgecolor'))"], capture_output=True,
                            text=True, cwd=tmp_path, check=True).stdout
     assert str(python.parent.parent) in where, "the model must come from the installed wheel"
-
-
-def test_importing_is_quick(python: Path, tmp_path: Path) -> None:
-    """What is promised is 0.3 s; a busy machine is allowed more here, tests.benchmarks.budgets prints the real one."""
-    code = "import time; t = time.perf_counter(); import edgecolor; edgecolor.Colorizer; print(time.perf_counter() - t)"
-    times = [float(subprocess.run([str(python), "-c", code], capture_output=True, text=True, cwd=tmp_path, check=True).stdout)
-             for _ in range(3)]
-    assert min(times) < 1.0
