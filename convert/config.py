@@ -67,7 +67,8 @@ class StageConfig:
     bins_weight: float = 1.0
     annealed_share: float = 0.6  # the regression head aims at this share of the annealed mean, and the rest of the truth
     gradient: float = 0.0  # weight of the difference of ab between neighbouring pixels: against bleeding
-    perceptual: float = 0.0  # weight of the perceptual loss
+    perceptual: float = 0.0  # weight of the perceptual loss: it should look the same to another encoder
+    recognition: float = 0.0  # weight of the recognition loss: that encoder's classifier should say the same of it
     perceptual_lite: int = 1  # whose eyes: EfficientNet-Lite1 or 2; Lite0 judges the results and is never used here
     pixels: int = 256  # how many pixels of a grid take part in a step's loss; 0: all
 

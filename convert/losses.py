@@ -16,7 +16,7 @@ from keras import ops
 from numpy.typing import NDArray
 
 from convert.config import BinsConfig, StageConfig
-from convert.network import build_rgb_encoder
+from convert.network import build_beholder
 from edgecolor.color import lab_to_rgb_with
 from edgecolor.errors import ConfigError
 
@@ -81,29 +81,32 @@ def huber(error: Any, beta: float = 4.0) -> Any:
 
 
 class Perception:
-    """Perceptual loss: how different two colourings of the same lightness look to an ImageNet encoder.
+    """How different two colourings of the same lightness are to an ImageNet classifier: how they look, and what it sees.
 
-    As LPIPS without its learned weights (Zhang et al. 2018, arXiv:1801.03924): features of each tap, every pixel's vector
-    scaled to unit length, squared difference, mean over pixels and taps. Not a Keras object: the model must not own it.
+    ``look``: as LPIPS without its learned weights (Zhang et al. 2018, arXiv:1801.03924): features of each tap, every
+    pixel's vector scaled to unit length, squared difference, mean over pixels and taps. ``recognition``: Kullback-Leibler
+    divergence, in nats, of its class probabilities. Not a Keras object: the model must not own it.
     """
 
     def __init__(self, lite: int) -> None:
         if lite == 0:
             raise ConfigError("perceptual_lite is 0: EfficientNet-Lite0 judges the results and must not teach them")
-        self._encoder = build_rgb_encoder(lite)
+        self._beholder = build_beholder(lite)
 
-    def _features(self, lightness: Any, ab: Any) -> list[Any]:
+    def _see(self, lightness: Any, ab: Any) -> tuple[list[Any], Any]:
         size = lightness.shape[1:3]
         lifted = ops.image.resize(ab, size, interpolation="bilinear")
         rgb = ops.clip(lab_to_rgb_with(ops.concatenate([lightness, lifted], axis=-1), ops), 0, 1)
-        taps = [ops.cast(tap, "float32") for tap in self._encoder(rgb * 2 - 1, training=False)]
-        return [tap / ops.sqrt(ops.sum(tap * tap, axis=-1, keepdims=True) + 1e-6) for tap in taps]
+        *taps, logits = [ops.cast(output, "float32") for output in self._beholder(rgb * 2 - 1, training=False)]
+        return [tap / ops.sqrt(ops.sum(tap * tap, axis=-1, keepdims=True) + 1e-6) for tap in taps], ops.log_softmax(logits)
 
-    def __call__(self, x: Any, guess: Any, truth: Any) -> Any:
-        """x: network input (N, S, S, 1); guess, truth: ab (N, S/4, S/4, 2). Returns a scalar."""
+    def __call__(self, x: Any, guess: Any, truth: Any) -> tuple[Any, Any]:
+        """x: network input (N, S, S, 1); guess, truth: ab (N, S/4, S/4, 2). Returns two scalars: look, recognition."""
         lightness = (ops.cast(x, "float32") + 1) * 50
-        pairs = zip(self._features(lightness, guess), self._features(lightness, truth), strict=True)
-        return sum(ops.mean(ops.sum((a - ops.stop_gradient(b)) ** 2, axis=-1)) for a, b in pairs) / 4
+        (mine, said), (original, right) = self._see(lightness, guess), self._see(lightness, truth)
+        look = sum(ops.mean(ops.sum((a - ops.stop_gradient(b)) ** 2, axis=-1)) for a, b in zip(mine, original, strict=True)) / 4
+        right = ops.stop_gradient(right)
+        return look, ops.mean(ops.sum(ops.exp(right) * (right - said), axis=-1))
 
 
 def gradient_difference(guess: Any, truth: Any) -> Any:
@@ -121,7 +124,7 @@ class ColorModel(keras.Model):
 
     def set_loss(self, stage: StageConfig, bins: Bins | None, temperature: float) -> None:
         self._stage, self._temperature = stage, temperature
-        self._perceive = Perception(stage.perceptual_lite) if stage.perceptual else None
+        self._perceive = Perception(stage.perceptual_lite) if stage.perceptual or stage.recognition else None
         self._tables = None if bins is None else tuple(ops.convert_to_tensor(t) for t in (bins.centers, bins.soft, bins.weight))
 
     def compute_loss(
@@ -137,7 +140,8 @@ class ColorModel(keras.Model):
         if self._stage.gradient:
             extra = extra + self._stage.gradient * 0.1 * gradient_difference(grid, true_grid)
         if self._perceive is not None:
-            extra = extra + self._stage.perceptual * self._perceive(x, grid, true_grid)
+            look, recognition = self._perceive(x, grid, true_grid)
+            extra = extra + self._stage.perceptual * look + self._stage.recognition * recognition
         centers, soft, weight = self._tables
         logits = ops.take_along_axis(_flat(ops.cast(y_pred["bins"], "float32")), pixels, axis=1)
         cell = ops.cast(ops.clip(ops.round((truth + 128) / 2), 0, _GRID - 1), "int32")

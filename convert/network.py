@@ -11,7 +11,7 @@ Zhang, Isola and Efros 2016 (arXiv:1603.08511) for the classification head besid
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -95,13 +95,24 @@ def build_encoder(lite: int = 0, size: int | None = None) -> keras.Model:
     return encoder
 
 
-def build_rgb_encoder(lite: int, size: int | None = None) -> keras.Model:
-    """Encoder with published weights as published: (N, S, S, 3), x = RGB/127.5 - 1 -> features at strides 4, 8, 16, 32."""
+def _classify(deepest: Any) -> Any:
+    """Features at stride 32 -> logits of the 1000 ImageNet classes."""
+    y = layers.Conv2D(1280, 1, use_bias=False, name="head_conv")(deepest)
+    y = layers.ReLU(6.0, name="head_relu")(_norm(y, "head_bn"))
+    return layers.Dense(1000, name="classes")(layers.GlobalAveragePooling2D(name="pool")(y))
+
+
+def _published_rgb(lite: int, size: int | None, outputs: Callable[[list[Any]], list[Any]]) -> keras.Model:
     x = keras.Input((size, size, 3), name="rgb")
-    encoder = keras.Model(x, encoder_taps(x, lite), name=f"lite{lite}_rgb")
-    load_published(encoder, published_weights(lite), gray=False)
-    encoder.trainable = False
-    return encoder
+    model = keras.Model(x, outputs(encoder_taps(x, lite)), name=f"lite{lite}_rgb")
+    load_published(model, published_weights(lite), gray=False)
+    model.trainable = False
+    return model
+
+
+def build_beholder(lite: int, size: int | None = None) -> keras.Model:
+    """The published classifier, seen into: (N, S, S, 3), x = RGB/127.5 - 1 -> features at strides 4, 8, 16, 32, and 1000 logits."""
+    return _published_rgb(lite, size, lambda taps: [*taps, _classify(taps[-1])])
 
 
 def build_classifier(lite: int = 0, size: int | None = None) -> keras.Model:
@@ -109,15 +120,8 @@ def build_classifier(lite: int = 0, size: int | None = None) -> keras.Model:
 
     The 320 features (mean over space of the last stage) are those of the Frechet distance that this project reports.
     """
-    x = keras.Input((size, size, 3), name="rgb")
-    deepest = encoder_taps(x, lite)[-1]
-    y = layers.Conv2D(1280, 1, use_bias=False, name="head_conv")(deepest)
-    y = layers.ReLU(6.0, name="head_relu")(_norm(y, "head_bn"))
-    logits = layers.Dense(1000, name="classes")(layers.GlobalAveragePooling2D(name="pool")(y))
-    pooled = layers.GlobalAveragePooling2D(name="features")(deepest)
-    classifier = keras.Model(x, [pooled, logits], name=f"lite{lite}_classifier")
-    load_published(classifier, published_weights(lite), gray=False)
-    return classifier
+    pool = layers.GlobalAveragePooling2D(name="features")
+    return _published_rgb(lite, size, lambda taps: [pool(taps[-1]), _classify(taps[-1])])
 
 
 def _published_names(layer_name: str) -> tuple[str, str]:

@@ -6,6 +6,13 @@ which knows nothing of EdgeColor handles them sensibly. Messages name the input,
 
 from __future__ import annotations
 
+from typing import Literal, get_args
+
+# Why a source was lost: no connection; the camera refused the credentials; connected but no frames came in time; the
+# stream ended; what came can not be decoded; what came is of a form that is not supported; the device was unplugged.
+Loss = Literal["unreachable", "unauthorized", "silent", "ended", "garbage", "unsupported", "unplugged"]
+LOSSES: tuple[Loss, ...] = get_args(Loss)
+
 
 class EdgeColorError(Exception):
     """Root of every error raised on purpose by this project."""
@@ -49,6 +56,25 @@ class OutputError(EdgeColorError, OSError):
 
 class SourceError(EdgeColorError, OSError):
     """A source of frames can not be opened or was lost."""
+
+
+class SourceLostError(SourceError, ConnectionError):
+    """A live source is gone, silent, or sends what can not be used; worth trying again.
+
+    kind: which of LOSSES. The message never holds a password.
+    """
+
+    def __init__(self, message: str, kind: Loss) -> None:
+        super().__init__(message)
+        self.kind: Loss = kind
+
+
+class CredentialsError(EdgeColorError, PermissionError):
+    """A password or token is missing, unreadable, or too openly readable."""
+
+
+class PublishError(EdgeColorError, OSError):
+    """The colorized stream can not be published: no encoder, or an address that can not be one."""
 
 
 class PipelineError(EdgeColorError, RuntimeError):

@@ -14,6 +14,9 @@ from edgecolor.errors import FrameError
 Plane = NDArray[Any]  # (H, W) uint8 or uint16
 ColorRange = Literal["full", "limited"]
 Matrix = Literal["bt601", "bt709"]
+# "camera": as the source sent it, with its own chroma or none. "guess": the source's luma, chroma from the network.
+# "placeholder": drawn by the pipeline because the source is lost.
+Origin = Literal["camera", "guess", "placeholder"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +26,8 @@ class Frame:
     y: (H, W) uint8 or uint16. cb, cr: (ceil(H/2), ceil(W/2)) of the same dtype, zero chroma in the middle (128 or
     32768), or both None for a picture without colour. color_range: "full" (JPEG) or "limited" (most video).
     matrix: the luma coefficients, "bt601" or "bt709". pts: seconds in the stream, or None. captured: time.monotonic()
-    at capture. sequence: counts the source's frames from 0. Raises FrameError when planes do not fit each other.
+    at capture. sequence: counts the source's frames from 0. origin: whose colours these are, see Origin. Raises FrameError
+    when planes do not fit each other.
     """
 
     y: Plane
@@ -34,6 +38,7 @@ class Frame:
     pts: float | None = None
     captured: float = field(default_factory=monotonic)
     sequence: int = 0
+    origin: Origin = "camera"
 
     def __post_init__(self) -> None:
         check_luma(self.y)

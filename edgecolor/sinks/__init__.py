@@ -11,9 +11,12 @@ class Sink(Protocol):
     """Where frames go. Called from one thread of the pipeline; an EdgeColorError that it raises ends the pipeline."""
 
     def wants_color(self) -> bool:
-        """Whether the next frame is needed with chroma: lifting chroma for nobody is a waste."""
+        """Whether the next frame is needed with chroma: guessing and lifting chroma for nobody is a waste."""
         ...
 
     def put(self, frame: Frame) -> None:
-        """Take a frame, with guessed BT.601 chroma if it was wanted. Must return within the frame's interval."""
+        """Take a frame, with chroma if it was wanted. Must return within the frame's interval.
+
+        ``frame.origin`` says whose the colours are; a placeholder frame takes the place of a picture that is lost.
+        """
         ...

@@ -52,13 +52,14 @@ def test_color_maths_are_the_runtimes_on_tensors_too() -> None:
     np.testing.assert_allclose(np.asarray(lab_to_rgb_with(ops.convert_to_tensor(lab), ops)), lab_to_rgb(lab), atol=1e-4)
 
 
-def test_the_perceptual_loss_sees_color_and_nothing_else() -> None:
+def test_look_and_recognition_grow_with_the_colors_distance() -> None:
     perceive = Perception(1)
     rng = np.random.default_rng(0)
     x = rng.uniform(-1, 1, (2, 64, 64, 1)).astype(np.float32)
     truth = rng.uniform(-30, 30, (2, 16, 16, 2)).astype(np.float32)
-    same, near, far = (float(perceive(x, guess, truth)) for guess in (truth, truth * 0.9, -truth))
-    assert same == pytest.approx(0, abs=1e-6) and 0 < near < far
+    guesses = (truth, truth * 0.9, -truth)
+    for same, near, far in zip(*([float(loss) for loss in perceive(x, guess, truth)] for guess in guesses), strict=True):
+        assert same == pytest.approx(0, abs=1e-6) and 0 < near < far
 
 
 def test_the_judge_never_teaches() -> None:
