@@ -5,12 +5,10 @@ Random weights cost what trained ones cost, so none are needed.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import keras
 import numpy as np
-from numpy.typing import NDArray
 
 from convert.export import to_int8, write_file
 
@@ -20,10 +18,6 @@ def write_reference(out: Path) -> Path:
     keras.utils.set_random_seed(0)
     network = keras.applications.MobileNetV2(input_shape=(224, 224, 3), weights=None, classifier_activation=None)
     rng = np.random.default_rng(0)
-
-    def noise() -> Iterator[list[NDArray[np.float32]]]:
-        for _ in range(20):
-            yield [rng.uniform(-1, 1, (1, 224, 224, 3)).astype(np.float32)]
-
+    noise = [rng.uniform(-1, 1, (1, 224, 224, 3)).astype(np.float32) for _ in range(20)]
     out.parent.mkdir(parents=True, exist_ok=True)
     return write_file(out, to_int8(network, noise))

@@ -45,7 +45,8 @@ def _layer_name(tensor: str) -> str:
     return found["layer"].removesuffix(found["copy"] or "")
 
 
-def _open(model: bytes) -> Any:
+def open_unfused(model: bytes) -> Any:
+    """An interpreter that keeps every tensor of ``model`` readable after a run."""
     interpreter = Interpreter(
         model_content=model, num_threads=1, experimental_preserve_all_tensors=True,
         experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
@@ -63,7 +64,7 @@ def layer_sqnr(float32: bytes, int8: bytes, inputs: Iterable[NDArray[np.float32]
 
     Raises ModelError when the two files are not of one network.
     """
-    real, rounded = _open(float32), _open(int8)
+    real, rounded = open_unfused(float32), open_unfused(int8)
     floats = {tensor["name"]: tensor["index"] for tensor in real.get_tensor_details()}
     details = {tensor["name"]: tensor for tensor in rounded.get_tensor_details()}
     layers = [op for op in read_graph(int8).operators if op.outputs[0].dtype == "INT8" and op.outputs[0].name in floats]

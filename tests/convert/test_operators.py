@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 from keras import layers
-from numpy.typing import NDArray
 
 from convert.__main__ import main
 from convert.export import to_int8
@@ -21,10 +19,7 @@ from tests.convert.conftest import Toy
 
 
 def export_of(network: keras.Model) -> Report:
-    def noise() -> Iterator[list[NDArray[np.float32]]]:
-        for seed in range(3):
-            yield [np.random.default_rng(seed).uniform(-1, 1, (1, 16, 16, 1)).astype(np.float32)]
-
+    noise = [np.random.default_rng(seed).uniform(-1, 1, (1, 16, 16, 1)).astype(np.float32) for seed in range(3)]
     return inspect(to_int8(network, noise))
 
 
@@ -106,11 +101,8 @@ def test_a_float_model_has_no_errors_but_does_not_fit_the_edge_tpu(toy: Toy) -> 
 
 
 def test_a_bad_model_fails_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    def noise() -> Iterator[list[NDArray[np.float32]]]:
-        yield [np.zeros((1, 16, 16, 1), np.float32)]
-
     path = tmp_path / "bad.tflite"
-    path.write_bytes(to_int8(network_with(layers.Softmax(), head=False), noise))
+    path.write_bytes(to_int8(network_with(layers.Softmax(), head=False), [np.zeros((1, 16, 16, 1), np.float32)]))
     assert main(["operators", str(path)]) == 1
     captured = capsys.readouterr()
     assert "| SOFTMAX |" in captured.out and "bad.tflite: 1 x SOFTMAX" in captured.err and "Traceback" not in captured.err
