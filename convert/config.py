@@ -70,6 +70,8 @@ class StageConfig:
     perceptual: float = 0.0  # weight of the perceptual loss: it should look the same to another encoder
     recognition: float = 0.0  # weight of the recognition loss: that encoder's classifier should say the same of it
     perceptual_lite: int = 1  # whose eyes: EfficientNet-Lite1 or 2; Lite0 judges the results and is never used here
+    adversarial: float = 0.0  # whole: weight of a critic's opinion, see convert.critic
+    critic_rate: float = 4e-4  # the critic's own learning rate
     pixels: int = 256  # how many pixels of a grid take part in a step's loss; 0: all
 
 

@@ -122,10 +122,34 @@ class ColorModel(keras.Model):
     Targets: {"ab": (N, h, w, 2), "pixels": (N, K) int32}, the indices into h*w of the pixels that count in this step.
     """
 
-    def set_loss(self, stage: StageConfig, bins: Bins | None, temperature: float) -> None:
-        self._stage, self._temperature = stage, temperature
+    _critic: keras.Model | None = None
+
+    def set_loss(self, stage: StageConfig, bins: Bins | None, temperature: float, critic: keras.Model | None = None) -> None:
+        """What a step minimizes. critic: whose score counts too (see convert.critic); it is trained elsewhere."""
+        self._stage, self._temperature, self._critic = stage, temperature, critic
         self._perceive = Perception(stage.perceptual_lite) if stage.perceptual or stage.recognition else None
         self._tables = None if bins is None else tuple(ops.convert_to_tensor(t) for t in (bins.centers, bins.soft, bins.weight))
+
+    # The critic's variables are part of the state of a step (a compiled step would take what is not for a constant), but
+    # are not trained by it. Keras asks by either name.
+
+    @property
+    def trainable_variables(self) -> list[Any]:
+        mine = {id(v) for v in self._critic.variables} if self._critic is not None else set()
+        return [v for v in super().trainable_variables if id(v) not in mine]
+
+    @property
+    def non_trainable_variables(self) -> list[Any]:
+        critics = self._critic.trainable_variables if self._critic is not None else []
+        return [*super().non_trainable_variables, *critics]
+
+    @property
+    def trainable_weights(self) -> list[Any]:
+        return self.trainable_variables
+
+    @property
+    def non_trainable_weights(self) -> list[Any]:
+        return self.non_trainable_variables
 
     def compute_loss(
         self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
@@ -142,6 +166,8 @@ class ColorModel(keras.Model):
         if self._perceive is not None:
             look, recognition = self._perceive(x, grid, true_grid)
             extra = extra + self._stage.perceptual * look + self._stage.recognition * recognition
+        if self._critic is not None:
+            extra = extra - self._stage.adversarial * ops.mean(self._critic([x, grid], training=False))
         centers, soft, weight = self._tables
         logits = ops.take_along_axis(_flat(ops.cast(y_pred["bins"], "float32")), pixels, axis=1)
         cell = ops.cast(ops.clip(ops.round((truth + 128) / 2), 0, _GRID - 1), "int32")

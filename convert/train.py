@@ -23,6 +23,7 @@ from tqdm import tqdm
 
 from convert.augment import network_input
 from convert.config import StageConfig, TrainConfig
+from convert.critic import build_critic, teach
 from convert.dataset import PictureCache, list_pictures, luma_of, resize, split
 from convert.features import FeatureCache
 from convert.losses import Bins, ColorModel, find_centers, make_bins
@@ -125,6 +126,15 @@ def _feature_batch(cache: FeatureCache, stage: StageConfig, seed: int, step: int
     return taps, {"ab": ab.astype(np.float32), "pixels": some_pixels(np.random.default_rng((seed, 3, step)), len(ab), stage)}
 
 
+def _batches_per_second(make: Any, start: int, count: int = 8) -> float:
+    """How fast batches are made when no network waits for them: what the data pipeline could feed."""
+    np.asarray(make(start)[1]["ab"])  # the first one compiles
+    began = time.monotonic()
+    for step in range(start, start + count):
+        np.asarray(make(step)[1]["ab"])  # waits for the device
+    return count / (time.monotonic() - began)
+
+
 def _ahead(make: Any, start: int, stop: int) -> Iterator[tuple[int, Batch]]:
     """Batches start..stop-1 in order, each made while the one before is used."""
     with ThreadPoolExecutor(1) as pool:
@@ -220,7 +230,8 @@ class Run:
         sampler = Sampler(self.pictures, stage, self.config.resident)
         rng = np.random.default_rng(self.config.seed)
         colors = np.asarray(sampler.crops(rng.choice(len(self.pictures), 512, p=self.pictures.weights), rng)[1])
-        model.set_loss(stage, self._bins(colors.reshape(-1, 2)[::7]), self.config.bins.temperature)
+        critic = build_critic(stage.size, stage.critic_rate) if stage.adversarial else None
+        model.set_loss(stage, self._bins(colors.reshape(-1, 2)[::7]), self.config.bins.temperature, critic)
 
         def finish(values: list[NDArray[Any]]) -> keras.Model:
             by_path = dict(zip((v.path for v in model.weights), values, strict=True))
@@ -230,21 +241,30 @@ class Run:
             return shown
 
         slow = {layer.name for layer in network.layers if layer.weights and layer.name in encoder}
-        self._loop(stage, folder, model, slow, lambda step: sampler.batch(seed, step), finish)
+        self._loop(stage, folder, model, slow, lambda step: sampler.batch(seed, step), finish, critic)
         copy_weights(shown, network)
 
-    def _loop(self, stage: StageConfig, folder: Path, model: ColorModel, slow: set[str], make: Any, finish: Any) -> None:
+    def _loop(
+        self, stage: StageConfig, folder: Path, model: ColorModel, slow: set[str], make: Any, finish: Any, critic: keras.Model | None = None
+    ) -> None:
         optimizer = _optimizer(stage, model, slow)
         model.compile(optimizer=optimizer)
         optimizer.build(model.trainable_variables)
+        optimizers = [optimizer]
+        if critic is not None:
+            critic.optimizer.build(critic.trainable_variables)
+            optimizers.append(critic.optimizer)
         average, start = Average(model, self.config.ema), 0
         state = folder / "state.npz"
         if state.exists():
-            start = self._restore(state, model, optimizer, average)
+            start = self._restore(state, model, optimizers, average)
+        alone = _batches_per_second(make, start) * stage.batch
         began, done = time.monotonic(), 0
         with tqdm(total=stage.steps, initial=start, desc=stage.name, unit="step") as bar:
             for step, (x, y) in _ahead(make, start, stage.steps):
                 loss = float(model.train_on_batch(x, y))
+                if critic is not None:
+                    teach(critic, x, y["ab"], model.predict_on_batch(x)["ab"])
                 if (step + 1) % Average.EVERY == 0:
                     average.update(model, step)
                 bar.update()
@@ -252,29 +272,29 @@ class Run:
                 done += stage.batch
                 last = step + 1 == stage.steps
                 if last or (step + 1) % self.config.checkpoint_every == 0:
-                    self._checkpoint(state, step + 1, model, optimizer, average)
+                    self._checkpoint(state, step + 1, model, optimizers, average)
                 if last or (step + 1) % self.config.validate_every == 0:
                     network = finish(average.values)
                     save_network(network, folder / WEIGHTS)
                     figures = self.validation.run(network, stage.size, folder / f"sheet-{step + 1:06d}.jpg")
-                    speed = done / (time.monotonic() - began)
-                    self._log({"stage": stage.name, "step": step + 1, "loss": loss, "pictures_per_second": speed, **figures})
+                    speeds = {"pictures_per_second": done / (time.monotonic() - began), "pictures_per_second_without_network": alone}
+                    self._log({"stage": stage.name, "step": step + 1, "loss": loss, **speeds, **figures})
         finish(average.values)
 
     @staticmethod
-    def _checkpoint(path: Path, step: int, model: keras.Model, optimizer: Any, average: Average) -> None:
+    def _checkpoint(path: Path, step: int, model: keras.Model, optimizers: list[Any], average: Average) -> None:
         part = path.with_name("part.npz")
         arrays = {f"weight{i}": w for i, w in enumerate(model.get_weights())}
-        arrays |= {f"optimizer{i}": np.asarray(v) for i, v in enumerate(optimizer.variables)}
+        arrays |= {f"optimizer{i}": np.asarray(v) for i, v in enumerate(v for o in optimizers for v in o.variables)}
         arrays |= {f"average{i}": v for i, v in enumerate(average.values)}
         np.savez(part, step=step, **arrays)
         part.rename(path)
 
     @staticmethod
-    def _restore(path: Path, model: keras.Model, optimizer: Any, average: Average) -> int:
+    def _restore(path: Path, model: keras.Model, optimizers: list[Any], average: Average) -> int:
         with np.load(path) as saved:
             model.set_weights([saved[f"weight{i}"] for i in range(len(model.get_weights()))])
-            for i, variable in enumerate(optimizer.variables):
+            for i, variable in enumerate(v for o in optimizers for v in o.variables):
                 variable.assign(saved[f"optimizer{i}"])
             average.values = [saved[f"average{i}"] for i in range(len(average.values))]
             return int(saved["step"])

@@ -45,6 +45,8 @@ steps = 3
 batch = 4
 size = 64
 learning_rate = 1e-4
+adversarial = 0.1
+recognition = 0.5
 """
 
 
