@@ -1,4 +1,4 @@
-"""``python -m convert train|evaluate|export|operators|pack|card|sheet|reference``: from pictures to a model with its card."""
+"""``python -m convert train|evaluate|export|operators|pack|card|pale|sheet|reference``: from pictures to a model with its card."""
 
 from __future__ import annotations
 
@@ -72,6 +72,11 @@ def _parser() -> argparse.ArgumentParser:
     card.add_argument("model", help="path of a .tflite file, or a model's name")
     card.add_argument("--scores", type=Path, action="append", default=[], help="JSON of evaluate; may be given several times")
     card.add_argument("--rows", nargs="+", default=[], metavar="KIND=ROW", help="which rows to keep, e.g. int8=edgecolor.tflite gray=gray")
+
+    pale = commands.add_parser("pale", help="make a set of pictures that should stay pale, for evaluate --pale")
+    pale.add_argument("--data", type=Path, action="append", required=True, help="folder of colour pictures; may be given several times")
+    pale.add_argument("--documents", type=int, default=24, help="how many drawn pages to add (default %(default)s)")
+    pale.add_argument("-o", "--out", type=Path, required=True, help="folder to write into")
 
     sheet = commands.add_parser("sheet", help="a picture to look at: gray, each model, original")
     sheet.add_argument("models", nargs="+", help=".keras, .tflite, or the name of a shipped model")
@@ -212,6 +217,14 @@ def _card(arguments: argparse.Namespace) -> None:
     print(json.dumps(card, indent=1))
 
 
+def _pale(arguments: argparse.Namespace) -> None:
+    from convert.dataset import list_pictures
+    from convert.pale import write_pale_set
+
+    pictures = [file for folder in arguments.data for file in list_pictures(folder)]
+    print(f"{write_pale_set(pictures, arguments.out, arguments.documents)} pictures in {arguments.out}")
+
+
 def _sheet(arguments: argparse.Namespace) -> None:
     from convert.entries import open_entry
     from convert.evaluate import choose_pictures
@@ -228,8 +241,8 @@ def _reference(arguments: argparse.Namespace) -> None:
 
 
 _COMMANDS = {
-    "train": _train, "evaluate": _evaluate, "export": _export, "operators": _operators, "pack": _pack, "card": _card, "sheet": _sheet,
-    "reference": _reference,
+    "train": _train, "evaluate": _evaluate, "export": _export, "operators": _operators, "pack": _pack, "card": _card, "pale": _pale,
+    "sheet": _sheet, "reference": _reference,
 }
 
 
