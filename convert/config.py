@@ -23,6 +23,7 @@ class DataConfig:
     validation: str = ""  # empty: a deterministic share of ``train``, by the hash of each file's name
     validation_share: float = 0.02
     short_side: int = 144  # pictures are decoded once and kept at this short side
+    documents: int = 0  # so many drawn pages without colour are added to the pictures
     oversample: dict[str, float] = field(default_factory=dict)  # name prefix (before the last "-") -> factor
 
 

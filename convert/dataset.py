@@ -23,6 +23,7 @@ from PIL import Image, ImageOps
 from tqdm import tqdm
 
 from convert.config import DataConfig
+from convert.documents import Document
 from edgecolor.color import rgb_to_lab
 from edgecolor.errors import PictureError
 
@@ -108,12 +109,13 @@ class PictureCache:
         pictures = list_pictures(Path(config.train))
         if not config.validation:
             pictures, _ = split(pictures, config.validation_share)
-        digest = hashlib.sha256(json.dumps([_FORMAT, config.short_side, *(p.name for p in pictures)]).encode()).hexdigest()[:16]
+        everything: list[PictureFile | Document] = [*pictures, *(Document(number) for number in range(config.documents))]
+        digest = hashlib.sha256(json.dumps([_FORMAT, config.short_side, *(p.name for p in everything)]).encode()).hexdigest()[:16]
         self.canvas = config.short_side * 4 // 3 // 4 * 4
         luma, ab, index = (folder / f"pictures-{digest}.{kind}" for kind in ("luma", "ab", "npz"))
         if not index.exists():
             folder.mkdir(parents=True, exist_ok=True)
-            self._decode(pictures, config.short_side, luma, ab, index)
+            self._decode(everything, config.short_side, luma, ab, index)
         table = np.load(index)
         self.shapes, self.sources = table["shapes"], table["sources"]
         count, side = len(self.shapes), self.canvas
@@ -122,7 +124,7 @@ class PictureCache:
         factors = [config.oversample.get(str(source), 1.0) for source in self.sources]
         self.weights = np.asarray(factors, np.float64) / np.sum(factors)
 
-    def _decode(self, pictures: list[PictureFile], short_side: int, luma: Path, ab: Path, index: Path) -> None:
+    def _decode(self, pictures: list[PictureFile | Document], short_side: int, luma: Path, ab: Path, index: Path) -> None:
         shapes = []
         with luma.open("wb") as lumas, ab.open("wb") as colors, ThreadPoolExecutor(os.cpu_count()) as pool:
             fitted = pool.map(lambda p: _fit(p.read(), short_side, self.canvas), pictures)

@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 
 from convert.__main__ import main
-from convert.pale import draw_document, palest_window
+from convert.documents import Document
+from convert.pale import palest_window
 
 
 def test_the_palest_window_is_found_where_it_is() -> None:
@@ -19,9 +20,11 @@ def test_the_palest_window_is_found_where_it_is() -> None:
 
 
 def test_documents_are_gray_and_differ() -> None:
-    pages = [draw_document(np.random.default_rng(seed)) for seed in range(2)]
+    pages = [Document(number).read() for number in range(2)]
     assert all(page.shape == (256, 256, 3) and np.ptp(page.astype(int), axis=2).max() == 0 for page in pages)
     assert all(page.std() > 20 for page in pages) and not np.array_equal(*pages)
+    np.testing.assert_array_equal(Document(1).read(), pages[1])
+    assert not np.array_equal(Document(1, seed=2).read(), pages[1])
 
 
 def test_the_command_writes_windows_and_documents(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -29,7 +32,7 @@ def test_the_command_writes_windows_and_documents(tmp_path: Path, capsys: pytest
     (tmp_path / "in").mkdir()
     Image.fromarray(rgb).save(tmp_path / "in" / "fog.png")
     assert main(["pale", "--data", str(tmp_path / "in"), "--documents", "2", "-o", str(tmp_path / "out")]) == 0
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["document-000.png", "document-001.png", "fog.png"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["document-000000.png", "document-000001.png", "fog.png"]
     assert "3 pictures" in capsys.readouterr().out
 
 
