@@ -146,6 +146,11 @@ def _ahead(make: Any, start: int, stop: int) -> Iterator[tuple[int, Batch]]:
             yield step, batch
 
 
+def _bins_of(weights: Path) -> list[Path]:
+    """Where the centres are that the bins head of these weights was trained for: packed beside them, or in their run."""
+    return [weights.with_suffix(".bins.npy"), weights.parent / BINS, weights.parent.parent / BINS]
+
+
 class Run:
     """One training run in one folder: config.json, state per stage, log.csv, sheets, and the averaged ``weights.keras``."""
 
@@ -198,10 +203,8 @@ class Run:
             return None
         path = self.folder / BINS
         if not path.exists():
-            # Packed weights have the centres that their bins head was trained for beside them.
-            packed = Path(self.config.start).with_suffix(".bins.npy") if self.config.start else path
-            centers = np.load(packed) if packed.exists() else find_centers(colors, self.config.bins.count, self.config.seed)
-            np.save(path, centers)
+            known = [p for p in _bins_of(Path(self.config.start)) if p.exists()] if self.config.start else []
+            np.save(path, np.load(known[0]) if known else find_centers(colors, self.config.bins.count, self.config.seed))
         return make_bins(colors, np.load(path), self.config.bins)
 
     def _train_features(self, stage: StageConfig, seed: int, folder: Path, network: keras.Model) -> None:
