@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import simplejpeg
 
+from edgecolor.color import to_bt601
 from edgecolor.errors import FrameError
 from edgecolor.frame import Frame, Plane
 
@@ -19,14 +20,13 @@ _CHROMA_LINE = 255 / 224, 128 - 128 * 255 / 224
 def encode_jpeg(frame: Frame, quality: int = QUALITY) -> bytes:
     """A JFIF picture of an 8-bit frame: 4:2:0 when it has chroma, one gray component when it has none.
 
-    Limited-range planes are rescaled, because a JPEG can not say that it is limited. Raises FrameError for 16-bit
-    planes, and for BT.709 chroma: a JPEG's is BT.601.
+    Limited-range planes are rescaled and BT.709 is brought to BT.601, because a JPEG can say neither. Raises FrameError for
+    16-bit planes.
     """
     if frame.y.dtype != np.uint8:
         raise FrameError(f"JPEG takes 8-bit planes, not {frame.y.dtype}")
+    frame = to_bt601(frame)
     y, cb, cr = frame.y, frame.cb, frame.cr
-    if cb is not None and frame.matrix != "bt601":
-        raise FrameError(f"JPEG takes BT.601 chroma, not {frame.matrix}")
     if frame.color_range == "limited":
         y = _stretch(y, *_LUMA_LINE)
         if cb is not None and cr is not None:

@@ -3,13 +3,15 @@
 The test: draw chroma as a curve over luma, through the medians of narrow bins of luma. The pixels of a tinted picture
 lie on the curve, those of a coloured one beside it; so the ones that lie beside it are counted.
 
-A live feed needs hysteresis over frames on top of this; it belongs here too, comparing ``outlier_share`` with two
-thresholds around THRESHOLD.
+A live feed is watched for its turns between day and night (FeedWatch): two thresholds around THRESHOLD, and agreement
+over time.
 """
 
 from __future__ import annotations
 
 from itertools import pairwise
+from math import ceil, sqrt
+from typing import Literal
 
 import numpy as np
 
@@ -26,7 +28,13 @@ _BINS = 64
 _FEW_PIXELS, _FEW_BINS = 1 << 12, 16  # a small picture does not fill 64
 _FEWEST_IN_A_BIN = 8  # the median of fewer follows the pixels that it should judge
 
+# A feed turns to colour above the upper share and to gray below the lower one, when tests of so many seconds say the same.
+_TO_GRAY, _TO_COLOR = 0.02, 0.045
+_AGREEMENT_S, _INTERVAL_S = 0.5, 0.15
+_FEED_PIXELS = 1 << 13
+
 Planes = tuple[Plane, Plane, Plane]
+Feed = Literal["gray", "color"]
 
 
 def outlier_share(y: Plane, cb: Plane, cr: Plane) -> float:
@@ -63,3 +71,44 @@ def is_monochrome(picture: Frame | Planes | None) -> bool:
         picture = (picture.y[::2, ::2], picture.cb, picture.cr)
     y, cb, cr = (plane if plane.dtype == np.uint8 else (plane >> 8).astype(np.uint8) for plane in picture)
     return outlier_share(y, cb, cr) < THRESHOLD
+
+
+class FeedWatch:
+    """Whether a live feed is gray now, as an infrared camera's is at night. Not thread-safe.
+
+    It goes by the frames' own time (``Frame.captured``), not by their number: a turn is noticed within a second at any rate
+    from 10 frames a second on, below that with the second frame that says so. ``feed`` is the verdict, None before the first.
+    """
+
+    def __init__(self) -> None:
+        self.feed: Feed | None = None
+        self._tested: float | None = None
+        self._against: float | None = None  # since when every test has spoken against the verdict
+
+    def see(self, frame: Frame) -> Feed:
+        """Take the next frame into account; returns the verdict. Most frames are not even looked at."""
+        if frame.cb is None or frame.cr is None:
+            # No chroma at all is no matter of opinion.
+            self.feed, self._against = "gray", None
+        elif self.feed is None:
+            self.feed = "gray" if feed_share(frame) < THRESHOLD else "color"
+            self._tested = frame.captured
+        elif self._tested is None or not 0 <= frame.captured - self._tested < _INTERVAL_S:
+            self._tested = frame.captured
+            share = feed_share(frame)
+            if not (share < _TO_GRAY if self.feed == "color" else share > _TO_COLOR):
+                self._against = None
+            elif self._against is None:
+                self._against = frame.captured
+            elif frame.captured - self._against >= _AGREEMENT_S:
+                self.feed, self._against = ("gray" if self.feed == "color" else "color"), None
+        return self.feed
+
+
+def feed_share(frame: Frame) -> float:
+    """``outlier_share`` of a frame with chroma, from some 8,000 pixels: a fraction of a millisecond, whatever its size."""
+    assert frame.cb is not None and frame.cr is not None
+    step = max(1, ceil(sqrt(frame.cb.size / _FEED_PIXELS)))
+    planes = (frame.y[:: 2 * step, :: 2 * step], frame.cb[::step, ::step], frame.cr[::step, ::step])
+    y, cb, cr = (plane if plane.dtype == np.uint8 else (plane >> 8).astype(np.uint8) for plane in planes)
+    return outlier_share(y, cb, cr)

@@ -5,6 +5,7 @@ import pytest
 from skimage import color as witness
 
 from edgecolor import color
+from edgecolor.frame import Frame
 
 # Sharma, Wu and Dalal do not list sRGB; these are the sRGB primaries' L*a*b* (D65) as published by Bruce Lindbloom's calculator.
 PRIMARIES = {
@@ -95,3 +96,46 @@ def test_luma_codes_of_limited_range() -> None:
     assert codes[16] == 0 and codes[235] == 1 and codes[0] == 0 and codes[255] == 1
     assert codes[125] == pytest.approx((125 - 16) / 219, abs=1e-6)
     assert color.luma_codes(np.uint16).shape == (65536,)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("color_range", ["full", "limited"])
+def test_luma_code_inverts_luma_codes(dtype: type, color_range: str) -> None:
+    codes = np.arange(np.iinfo(dtype).max + 1)
+    inside = codes if color_range == "full" else codes[len(codes) * 16 // 255 + 1 : len(codes) * 235 // 256]
+    np.testing.assert_array_equal(color.luma_code(color.luma_codes(dtype, color_range)[inside], dtype, color_range), inside)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("color_range", ["full", "limited"])
+def test_to_bt601_shows_the_same_colours(dtype: type, color_range: str) -> None:
+    rgb = np.random.default_rng(3).uniform(0.25, 0.75, (5, 7, 3)).astype(np.float32).repeat(8, 0).repeat(8, 1)
+    y = color.luma_code(color.rgb_to_luma(rgb, "bt709"), dtype, color_range)
+    cb, cr = color.chroma_planes(color.rgb_to_chroma(rgb[::2, ::2], "bt709"), dtype, color_range)
+    frame = Frame(y, cb, cr, color_range, "bt709", pts=2.0, sequence=5)
+    done = color.to_bt601(frame)
+    assert (done.matrix, done.color_range, done.pts, done.sequence, done.y.dtype) == ("bt601", color_range, 2.0, 5, dtype)
+    # In the middle of the patches, away from where chroma is interpolated.
+    inner = (slice(4, None, 8), slice(4, None, 8))
+    half = (slice(2, None, 4), slice(2, None, 4))
+    code = 1.01 if dtype == np.uint8 else 12
+    want_y = color.luma_code(color.rgb_to_luma(rgb, "bt601"), dtype, color_range)[inner].astype(int)
+    want_cb, want_cr = (p[half].astype(int) for p in color.chroma_planes(color.rgb_to_chroma(rgb[::2, ::2]), dtype, color_range))
+    assert np.abs(y[inner] - want_y).max() > 4 * code, "the test would see nothing"
+    assert np.abs(done.y[inner] - want_y).max() <= code
+    assert np.abs(done.cb[half] - want_cb).max() <= code and np.abs(done.cr[half] - want_cr).max() <= code
+
+
+def test_to_bt601_leaves_alone_what_needs_nothing() -> None:
+    y, gray = np.arange(63, dtype=np.uint8).reshape(9, 7), np.full((5, 4), 128, np.uint8)
+    same = Frame(y, gray, gray)
+    assert color.to_bt601(same) is same
+    without = color.to_bt601(Frame(y, matrix="bt709"))
+    assert without.matrix == "bt601" and without.y is y
+    done = color.to_bt601(Frame(y, gray, gray, matrix="bt709"))
+    assert (done.y == y).all() and (done.cb == 128).all() and (done.cr == 128).all(), "gray is the same under both"
+
+
+def test_to_bt601_saturates() -> None:
+    y, chroma = np.full((4, 4), 250, np.uint8), np.full((2, 2), 255, np.uint8)
+    assert (color.to_bt601(Frame(y, chroma, chroma, matrix="bt709")).y == 255).all()

@@ -8,7 +8,7 @@ import pytest
 import simplejpeg
 
 from edgecolor import jpeg as jpeg_module
-from edgecolor.color import range_table, ycbcr_to_rgb
+from edgecolor.color import chroma_planes, luma_code, range_table, rgb_to_chroma, rgb_to_luma, ycbcr_to_rgb
 from edgecolor.errors import FrameError
 from edgecolor.frame import Frame, chroma_shape
 from edgecolor.jpeg import encode_jpeg
@@ -96,6 +96,13 @@ def test_planes_of_the_frame_stay_as_they_were() -> None:
 def test_what_a_jpeg_can_not_say_is_refused() -> None:
     with pytest.raises(FrameError, match="8-bit"):
         encode_jpeg(Frame(np.zeros((8, 8), np.uint16)))
-    chroma = np.full((4, 4), 128, np.uint8)
-    with pytest.raises(FrameError, match=r"BT\.601"):
-        encode_jpeg(Frame(np.zeros((8, 8), np.uint8), chroma, chroma, matrix="bt709"))
+
+
+@pytest.mark.parametrize("color_range", ["full", "limited"])
+def test_bt709_is_seen_in_its_own_colours(color_range: str) -> None:
+    rgb = np.array([[[0.7, 0.3, 0.2], [0.2, 0.6, 0.3]], [[0.25, 0.35, 0.75], [0.5, 0.5, 0.5]]], np.float32).repeat(32, 0).repeat(32, 1)
+    y = luma_code(rgb_to_luma(rgb, "bt709"), np.uint8, color_range)
+    cb, cr = chroma_planes(rgb_to_chroma(rgb[::2, ::2], "bt709"), np.uint8, color_range)
+    seen = simplejpeg.decode_jpeg(encode_jpeg(Frame(y, cb, cr, color_range, "bt709"), 98)) / 255
+    for place in ((16, 16), (16, 48), (48, 16), (48, 48)):
+        np.testing.assert_allclose(seen[place], rgb[place], atol=0.02)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from edgecolor.frame import Frame
-from edgecolor.monochrome import THRESHOLD, is_monochrome, outlier_share
+from edgecolor.monochrome import THRESHOLD, FeedWatch, feed_share, is_monochrome, outlier_share
 from edgecolor.sources.images import decode_picture, open_picture
 from tests import samples
 
@@ -79,3 +79,69 @@ def test_frames_are_judged_on_their_chroma_grid_and_16_bits_by_the_upper_8():
     varied = plain.copy()
     varied[: half[0] // 2] = 45000
     assert not is_monochrome(Frame(luma, plain, varied))
+
+
+# --- A live feed
+
+
+def colored(share: float, time: float, shape=(360, 640)) -> Frame:
+    """A frame of which this share has colour; the rest is noise around gray."""
+    luma = samples.gray(shape=shape)
+    half = (shape[0] // 2, shape[1] // 2)
+    dice = np.random.default_rng(round(time * 1000))
+    cb, cr = dice.normal(128, 1.0, (2, *half)).round().astype(np.uint8)
+    cb[dice.random(half) < share] = 90
+    return Frame(luma, cb, cr, captured=time)
+
+
+@pytest.mark.parametrize("rate", [5, 25, 100])
+@pytest.mark.parametrize(("before", "after", "verdict"), [(0.3, 0.0, "gray"), (0.0, 0.3, "color")])
+def test_a_feed_turns_within_a_second_at_any_rate_but_not_at_once(rate, before, after, verdict):
+    watch = FeedWatch()
+    for n in range(rate):
+        first = watch.see(colored(before, n / rate))
+    assert first != verdict
+    seen = [watch.see(colored(after, 1 + n / rate)) for n in range(2 * rate)]
+    turn = seen.index(verdict)
+    assert 0.4 * rate <= turn <= rate
+    assert set(seen[:turn]) == {first} and set(seen[turn:]) == {verdict}
+
+
+def test_a_feed_near_the_threshold_does_not_flap():
+    for start in (0.0, 0.3):
+        watch = FeedWatch()
+        first = watch.see(colored(start, 0.0))
+        for n in range(100):
+            assert watch.see(colored(0.035 if n % 2 else 0.025, 1 + n / 10)) == first
+
+
+def test_a_flash_of_colour_turns_nothing():
+    watch = FeedWatch()
+    for n in range(60):
+        assert watch.see(colored(0.5 if n % 10 in (3, 4, 5) else 0.0, n / 10)) == "gray"
+
+
+def test_a_frame_without_chroma_is_gray_at_once():
+    watch = FeedWatch()
+    assert watch.feed is None
+    assert watch.see(colored(0.5, 0.0)) == "color"
+    assert watch.see(Frame(samples.gray(), captured=0.01)) == "gray"
+    assert watch.see(colored(0.5, 0.02)) == "gray"
+
+
+@pytest.mark.parametrize("shape", [(2, 2), (33, 47), (720, 1280)])
+def test_the_share_of_a_feed_is_that_of_the_picture(shape):
+    rng = np.random.default_rng(2)
+    half = ((shape[0] + 1) // 2, (shape[1] + 1) // 2)
+    luma, cb = samples.gray(shape=shape), np.where(rng.random(half) < 0.2, 80, 128).astype(np.uint8)
+    frame = Frame(luma, cb, np.full(half, 128, np.uint8))
+    assert feed_share(frame) == pytest.approx(outlier_share(luma[::2, ::2], cb, frame.cr), abs=0.02)
+
+
+def test_sepia_feeds_are_gray(data):
+    for path in sorted((data / "pictures").glob("*.jpg")):
+        luma = open_picture(path).luma[:240, :320]
+        luma = luma[: luma.shape[0] // 2 * 2, : luma.shape[1] // 2 * 2]
+        tone = (luma[::2, ::2].astype(int) - 128) // 6
+        frame = Frame(luma, (120 - tone).astype(np.uint8), (138 + tone).astype(np.uint8), captured=0.0)
+        assert FeedWatch().see(frame) == "gray", path.name
