@@ -2,14 +2,61 @@
 
 from __future__ import annotations
 
+import difflib
+import re
 from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
 from threading import Event
-from typing import Protocol
+from typing import Literal, Protocol, get_args
 
+from edgecolor.credentials import Secret, without_password
 from edgecolor.errors import ConfigError
 from edgecolor.frame import Frame
 
-KNOWN = ("demo",)
+Transport = Literal["tcp", "udp"]
+SCHEMES = ("rtsp", "rtsps", "http", "https")
+KNOWN = ("demo", *(f"{scheme}://HOST/PATH" for scheme in SCHEMES), "/dev/videoN", "a path of a video file")
+_DEVICE = re.compile(r"/dev/(video\d+|v4l/by-(id|path)/.+)")
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):/")
+_SIZE = re.compile(r"([1-9]\d{0,4})x([1-9]\d{0,4})")
+_SHORTEST_TIMEOUT_S, _LONGEST_TIMEOUT_S = 0.5, 600.0
+
+
+@dataclass(frozen=True)
+class SourceOptions:
+    """What can be asked of a source; each kind uses what concerns it. Raises ConfigError.
+
+    timeout: seconds without a frame after which a live source is lost, 0.5 to 600. decoder: an FFmpeg decoder by name in
+    place of the usual one, such as h264_v4l2m2m. Network: transport of RTSP; username and password, or credentials: a file
+    (see edgecolor.credentials); certificate: a PEM file that an rtsps:// or https:// camera's certificate must lead to,
+    the system's authorities when empty, "any" to trust whatever answers. Files: loop plays for ever. V4L2: size as WxH,
+    rate in frames a second (0: the device's own), pixel_format by FFmpeg's name (mjpeg, yuyv422, gray).
+    """
+
+    transport: Transport = "tcp"
+    timeout: float = 5.0
+    decoder: str = ""
+    username: str = ""
+    password: Secret = field(default_factory=Secret)
+    credentials: str = ""
+    certificate: str = ""
+    loop: bool = False
+    size: str = ""
+    rate: float = 0.0
+    pixel_format: str = ""
+
+    def __post_init__(self) -> None:
+        if self.transport not in get_args(Transport):
+            raise ConfigError(f"transport {self.transport!r} is unknown; known: {', '.join(get_args(Transport))}")
+        if not _SHORTEST_TIMEOUT_S <= self.timeout <= _LONGEST_TIMEOUT_S:
+            raise ConfigError(f"timeout {self.timeout:g} is not between {_SHORTEST_TIMEOUT_S:g} and {_LONGEST_TIMEOUT_S:g} seconds")
+        if self.size and not _SIZE.fullmatch(self.size):
+            raise ConfigError(f"size {self.size!r} is not WIDTHxHEIGHT, as in 1280x720")
+        if not 0 <= self.rate <= 1000:
+            raise ConfigError(f"rate {self.rate:g} is not between 0 and 1000 frames a second")
+        if self.credentials and (self.username or self.password):
+            raise ConfigError("username or password, and a credentials file as well: give one of the two")
 
 
 class Source(Protocol):
@@ -34,10 +81,31 @@ class Source(Protocol):
         ...
 
 
-def open_source(name: str) -> Source:
-    """The source that ``name`` means. Raises ConfigError when it means none, and the source's own errors."""
+def open_source(name: str, options: SourceOptions | None = None) -> Source:
+    """The source that ``name`` means (see KNOWN). A camera need not be there yet: its loss is told by ``frames``.
+
+    Raises ConfigError when the name means no source or an option does not fit, VideoError for a file that is no video.
+    """
+    options = options or SourceOptions()
     if name == "demo":
         from edgecolor.sources.demo import open_demo
 
         return open_demo()
-    raise ConfigError(f"source {name!r} is unknown; known: {', '.join(KNOWN)}")
+    if name in ("picamera", "picamera2"):
+        raise ConfigError("source picamera comes in a later version; until then a Raspberry Pi camera can be read over RTSP")
+    scheme = _SCHEME.match(name)
+    if scheme and scheme[1] in SCHEMES:
+        from edgecolor.sources.network import NetworkSource
+
+        return NetworkSource(name, options)
+    if _DEVICE.fullmatch(name):
+        from edgecolor.sources.v4l2 import V4l2Source
+
+        return V4l2Source(name, options)
+    if scheme is None and (Path(name).suffix or "/" in name or Path(name).is_file()):
+        from edgecolor.sources.video import VideoSource
+
+        return VideoSource(name, loop=options.loop)
+    nearest = difflib.get_close_matches((scheme[1] if scheme else name).lower(), ("demo", *SCHEMES, "picamera"), n=1, cutoff=0.5)
+    hint = f"; did you mean {nearest[0]}{'://' if nearest[0] in SCHEMES else ''}?" if nearest else ""
+    raise ConfigError(f"source {without_password(name)!r} is unknown; known: {', '.join(KNOWN)}{hint}")

@@ -13,4 +13,4 @@ CLIP = "demo.mp4"
 
 def open_demo() -> VideoSource:
     """The demo clip as an endless source. Raises AssetNotFoundError or VideoError when the installation is damaged."""
-    return VideoSource(find_media(CLIP), name="demo", loop=True)
+    return VideoSource(find_media(CLIP), name="demo", loop=True, color=False)

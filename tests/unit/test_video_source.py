@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from fractions import Fraction
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import av
-import cv2
 import numpy as np
 import pytest
 
@@ -20,8 +18,7 @@ from edgecolor.frame import Frame
 from edgecolor.sources import open_source
 from edgecolor.sources import video as video_module
 from edgecolor.sources.video import VideoSource
-
-RAMP = np.tile(np.arange(256, dtype=np.uint8), (16, 1))
+from tests.videos import numbered, plain_frame, write
 
 
 class Clock:
@@ -52,117 +49,8 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return clock
 
 
-def plain_frame(pixel_format: str, luma: np.ndarray, deep: int = 0) -> av.VideoFrame:
-    """A frame whose first plane is ``luma`` and whose chroma is neutral."""
-    frame = av.VideoFrame(luma.shape[1], luma.shape[0], pixel_format)
-    for number, plane in enumerate(frame.planes):
-        kind = np.uint16 if deep else np.uint8
-        rows = np.full((plane.height, plane.line_size // np.dtype(kind).itemsize), 128 << deep, kind)
-        if number == 0:
-            rows[:, : luma.shape[1]] = luma.astype(kind) << deep
-        plane.update(rows.tobytes()[: plane.buffer_size])
-    return frame
-
-
-def write(
-    path: Path, frames: Sequence[av.VideoFrame], *, codec: str = "ffv1", rate: int = 25, pts: Sequence[int] | None = None,
-    color_range: int = 0, colorspace: int = 2, rotation: int = 0,
-) -> Path:
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream(codec, rate=rate)
-        stream.width, stream.height, stream.pix_fmt = frames[0].width, frames[0].height, frames[0].format.name
-        stream.codec_context.time_base = Fraction(1, 1000)
-        stream.codec_context.color_range, stream.codec_context.colorspace = color_range, colorspace
-        if rotation:
-            stream.set_display_rotation(rotation)
-        for number, frame in enumerate(frames):
-            frame.pts = pts[number] if pts else number * 1000 // rate
-            frame.time_base = Fraction(1, 1000)
-            frame.color_range, frame.colorspace = color_range, colorspace
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode())
-    return path
-
-
-def numbered(count: int, size: tuple[int, int] = (16, 32)) -> list[av.VideoFrame]:
-    return [plain_frame("yuv420p", np.full(size, 20 + number, np.uint8)) for number in range(count)]
-
-
 def take(source: VideoSource, count: int, stop: Any) -> list[Frame]:
     return list(islice(source.frames(stop), count))
-
-
-def first(path: Path) -> Frame:
-    return next(iter(VideoSource(path).frames(threading.Event())))
-
-
-# Planes
-
-
-@pytest.mark.parametrize("pixel_format", ["yuv420p", "yuv422p", "yuv444p", "yuv410p", "yuv411p", "yuv440p", "gray"])
-def test_luma_is_the_decoders_plane_bit_for_bit(tmp_path: Path, pixel_format: str) -> None:
-    frame = first(write(tmp_path / "ramp.mkv", [plain_frame(pixel_format, RAMP)]))
-    assert np.array_equal(frame.y, RAMP)
-    assert frame.cb is None and frame.cr is None and frame.y.dtype == np.uint8
-
-
-def test_nv12_is_read_without_conversion(tmp_path: Path) -> None:
-    frame = first(write(tmp_path / "ramp.nut", [plain_frame("nv12", RAMP)], codec="rawvideo"))
-    assert np.array_equal(frame.y, RAMP)
-
-
-def test_ten_bits_become_eight_in_the_same_range(tmp_path: Path) -> None:
-    luma = np.clip(RAMP, 16, 235)
-    frame = first(write(tmp_path / "deep.mkv", [plain_frame("yuv420p10le", luma, deep=2)], color_range=1))
-    assert frame.color_range == "limited"
-    assert np.abs(frame.y.astype(int) - luma).max() <= 1
-
-
-def test_rgb_becomes_full_range_gray(tmp_path: Path) -> None:
-    picture = av.VideoFrame.from_ndarray(np.repeat(RAMP[..., None], 3, axis=2), "rgb24").reformat(format="bgr0")
-    frame = first(write(tmp_path / "rgb.mkv", [picture]))
-    assert frame.color_range == "full"
-    assert np.abs(frame.y.astype(int) - RAMP).max() <= 1
-
-
-@pytest.mark.parametrize("size", [(16, 17), (91, 161), (3, 5)])
-def test_odd_sizes_and_line_strides(tmp_path: Path, size: tuple[int, int]) -> None:
-    luma = np.random.default_rng(1).integers(16, 236, size, np.uint8)
-    assert np.array_equal(first(write(tmp_path / "odd.nut", [plain_frame("yuv420p", luma)], codec="rawvideo")).y, luma)
-
-
-@pytest.mark.parametrize(("number", "want"), [(0, "limited"), (1, "limited"), (2, "full")])
-def test_range_is_read_from_the_stream(tmp_path: Path, number: int, want: str) -> None:
-    assert first(write(tmp_path / "range.mkv", numbered(1), color_range=number)).color_range == want
-
-
-def test_unmarked_gray_is_full_range(tmp_path: Path) -> None:
-    assert first(write(tmp_path / "gray.mkv", [plain_frame("gray", RAMP)])).color_range == "full"
-
-
-@pytest.mark.parametrize(
-    ("number", "size", "want"),
-    [(1, (16, 32), "bt709"), (6, (720, 32), "bt601"), (2, (16, 32), "bt601"), (2, (720, 32), "bt709")],
-)
-def test_matrix_is_read_from_the_stream_or_told_by_the_height(tmp_path: Path, number: int, size: tuple[int, int], want: str) -> None:
-    assert first(write(tmp_path / "matrix.mkv", numbered(1, size), colorspace=number)).matrix == want
-
-
-@pytest.mark.parametrize("rotation", [90, 180, -90])
-def test_rotation_is_applied_as_another_player_does(tmp_path: Path, rotation: int) -> None:
-    luma = np.full((48, 64), 60, np.uint8)
-    luma[:24, :32] = 200  # one bright corner tells every turn apart
-    path = write(tmp_path / "turned.mp4", [plain_frame("yuv420p", luma)] * 3, codec="mpeg4", rotation=rotation)
-    capture = cv2.VideoCapture(str(path))
-    capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 1)
-    good, other = capture.read()
-    capture.release()
-    assert good
-    found = first(path).y
-    assert found.shape == other.shape[:2]
-    bright = cv2.cvtColor(other, cv2.COLOR_BGR2GRAY) > 128
-    assert np.mean((found > 130) == bright) > 0.98
-    assert 0.2 < bright.mean() < 0.3
 
 
 def test_demo_equals_an_independent_decode() -> None:

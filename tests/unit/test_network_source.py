@@ -1,0 +1,174 @@
+"""Which source a name means, options that contradict each other, and what failures of a camera are called."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import av
+import pytest
+
+from edgecolor.credentials import Secret
+from edgecolor.errors import ConfigError, CredentialsError, VideoError
+from edgecolor.sources import SourceOptions, open_source
+from edgecolor.sources import decoding as decoding_module
+from edgecolor.sources.decoding import Decoding, StreamClock, known_decoder
+from edgecolor.sources.network import NetworkSource
+from edgecolor.sources.v4l2 import V4l2Source
+from edgecolor.sources.video import VideoSource
+from tests.videos import numbered, write
+
+# Names
+
+
+@pytest.mark.parametrize("url", ["rtsp://cam/live", "rtsps://cam/live", "http://cam/a.mjpg", "https://cam:8443/a.mjpg", "rtsp://[fe80::1]:554/live"])
+def test_network_addresses(url: str) -> None:
+    source = open_source(url)
+    assert isinstance(source, NetworkSource) and source.live and source.name == url
+
+
+@pytest.mark.parametrize("name", ["/dev/video0", "/dev/video12", "/dev/v4l/by-id/usb-Camera-index0"])
+def test_capture_devices(name: str) -> None:
+    assert isinstance(open_source(name), V4l2Source)
+
+
+def test_files_play_once_or_for_ever(tmp_path: Path) -> None:
+    path = write(tmp_path / "film.mkv", numbered(3), rate=50)
+    source = open_source(str(path))
+    assert isinstance(source, VideoSource) and not source.live and source.name == "film.mkv"
+    assert len(list(source.frames(threading.Event()))) == 3
+    frames = open_source(str(path), SourceOptions(loop=True)).frames(threading.Event())
+    assert [next(frames).sequence for _ in range(7)] == list(range(7))
+    with pytest.raises(VideoError, match="none"):
+        open_source(str(tmp_path / "none.mp4"))
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [("dmeo", "demo"), ("rstp://cam/live", "rtsp://"), ("htp://cam/", "http://"), ("RTSP://cam/", "rtsp://"), ("picamera3", "picamera")],
+)
+def test_unknown_names_are_refused_with_the_nearest_known_one(name: str, nearest: str) -> None:
+    with pytest.raises(ConfigError, match=f"known: demo.*mean {nearest}"):
+        open_source(name)
+
+
+def test_a_mistyped_address_is_shown_without_its_password() -> None:
+    with pytest.raises(ConfigError) as caught:
+        open_source("rstp://admin:geheim@cam/live")
+    assert "geheim" not in str(caught.value)
+
+
+def test_picamera_is_refused_by_name() -> None:
+    with pytest.raises(ConfigError, match="picamera comes in a later version"):
+        open_source("picamera")
+
+
+# Options
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"transport": "sctp"}, {"timeout": 0.1}, {"timeout": 1e6}, {"timeout": float("nan")}, {"size": "big"}, {"size": "0x480"},
+        {"rate": -1}, {"username": "a", "credentials": "file"}, {"password": Secret("a"), "credentials": "file"},
+    ],
+)
+def test_wrong_options_are_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError):
+        SourceOptions(**wrong)
+
+
+@pytest.mark.parametrize(
+    ("url", "options"),
+    [
+        ("rtsp://a:geheim@cam/", {"username": "a", "password": Secret("geheim")}),
+        ("rtsp://a:geheim@cam/", {"credentials": "/none"}),
+        ("rtsp://a@cam/", {"username": "b", "password": Secret("geheim")}),
+        ("rtsp://cam/", {"password": Secret("geheim")}),
+        ("rtsp:///live", {}),
+        ("rtsp://cam:port/live", {}),
+        ("rtsp://cam:99999/live", {}),
+    ],
+)
+def test_addresses_and_options_that_can_not_be_meant_are_refused(url: str, options: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError) as caught:
+        open_source(url, SourceOptions(**options))
+    assert "geheim" not in str(caught.value)
+
+
+def test_a_credentials_file_that_can_not_be_used_is_told_at_once(tmp_path: Path) -> None:
+    with pytest.raises(CredentialsError, match="none"):
+        open_source("rtsp://cam/", SourceOptions(credentials=str(tmp_path / "none")))
+
+
+def test_decoders_are_looked_up_before_a_camera_is() -> None:
+    assert known_decoder("h264_v4l2m2m") == "h264_v4l2m2m"
+    for name in ("h264_magic", "aac", "libx264"):
+        with pytest.raises(ConfigError, match=name):
+            open_source("rtsp://cam/", SourceOptions(decoder=name))
+
+
+# Times
+
+
+def test_times_only_rise_and_keep_their_distances() -> None:
+    clock = StreamClock(100.0)
+    assert clock.at(None, 100.2) == pytest.approx(0.2)
+    first = clock.at(0.0, 100.24)  # the camera's own time has become known
+    assert first > 0.2
+    assert clock.at(0.04, 100.28) == pytest.approx(first + 0.04)
+    assert clock.at(5.0, 100.32) == pytest.approx(first + 5.0)
+    back = clock.at(1.0, 100.36)  # the camera set its clock back
+    assert first + 5.0 < back < first + 5.01
+    assert clock.at(1.04, 100.40) == pytest.approx(back + 0.04)
+
+
+# Judging what comes
+
+
+class Packets:
+    """A decoder that refuses what it is given, and the stream around it."""
+
+    def __init__(self, error: Exception | None) -> None:
+        self.error = error
+        self.codec_context = self
+        self.name = "h264"
+        self.thread_type = ""
+
+    def decode(self, packet: object) -> list[object]:
+        if self.error is not None:
+            raise self.error
+        return []
+
+
+def judged(error: Exception | None, monkeypatch: pytest.MonkeyPatch, interval: float) -> tuple[Any, int]:
+    """The failure of a stream that never gives a picture, and the packets that it took."""
+    clock = SimpleNamespace(now=0.0)
+    monkeypatch.setattr(decoding_module, "monotonic", lambda: clock.now)
+    decoding = Decoding("camera", Packets(error), "", iter(range(9)), timed=True)
+    for number in range(10_000):
+        assert list(decoding.frames(object())) == []
+        if decoding.failure is not None:
+            return decoding.failure, number + 1
+        clock.now += interval
+    raise AssertionError("never judged")
+
+
+def test_damaged_packets_are_garbage_after_some_seconds_and_some_packets(monkeypatch: pytest.MonkeyPatch) -> None:
+    damage = av.error.InvalidDataError(1, "damaged")
+    failure, packets = judged(damage, monkeypatch, 0.04)
+    assert failure.kind == "garbage" and 50 < packets < 200
+    failure, packets = judged(damage, monkeypatch, 2.0)
+    assert failure.kind == "garbage" and packets == 10
+
+
+def test_packets_without_a_key_frame_are_waited_for_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    failure, packets = judged(None, monkeypatch, 0.04)
+    assert failure.kind == "garbage" and packets > 500
+
+
+def test_what_a_decoder_does_not_know_is_unsupported(monkeypatch: pytest.MonkeyPatch) -> None:
+    failure, packets = judged(av.error.PatchWelcomeError(1, "not yet implemented"), monkeypatch, 0.04)
+    assert failure.kind == "unsupported" and packets == 1 and "not yet implemented" in str(failure)
