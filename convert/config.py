@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
-import difflib
-import tomllib
-import typing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Literal
 
-from edgecolor.errors import ConfigError
-
-T = TypeVar("T")
+from edgecolor.config import build
+from edgecolor.layers import read_layers
 
 
 @dataclass(frozen=True)
@@ -95,34 +90,6 @@ class TrainConfig:
     stage: tuple[StageConfig, ...] = ()
 
 
-def _build(cls: type[T], table: dict[str, Any], where: str) -> T:
-    hints = typing.get_type_hints(cls)
-    known = {f.name for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
-    values: dict[str, Any] = {}
-    for key, value in table.items():
-        if key not in known:
-            near = difflib.get_close_matches(key, known, 1)
-            raise ConfigError(f"{where}: unknown key {key!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
-        hint = hints[key]
-        if dataclasses.is_dataclass(hint):
-            value = _build(typing.cast(type, hint), value, f"{where}.{key}")
-        elif key == "stage":
-            value = tuple(_build(StageConfig, item, f"{where}.stage[{i}]") for i, item in enumerate(value))
-        elif typing.get_origin(hint) is tuple:
-            value = tuple(value)
-        elif typing.get_origin(hint) is Literal and value not in typing.get_args(hint):
-            raise ConfigError(f"{where}.{key}: {value!r} is none of {', '.join(typing.get_args(hint))}")
-        values[key] = value
-    try:
-        return cls(**values)
-    except TypeError as error:
-        raise ConfigError(f"{where}: {error}") from error
-
-
 def load_config(path: Path) -> TrainConfig:
-    """Read a TOML file. Raises ConfigError with file and key."""
-    try:
-        table = tomllib.loads(path.read_text())
-    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: {error}") from error
-    return _build(TrainConfig, table, str(path))
+    """Read a TOML file. Raises ConfigError with file, line and key."""
+    return build(TrainConfig, read_layers(path))

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from edgecolor import __version__
 from edgecolor.errors import ConfigError, EdgeColorError
 
-COMMANDS = ("colorize", "serve", "benchmark", "doctor")
+COMMANDS = ("colorize", "serve", "config", "benchmark", "doctor")
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -49,7 +49,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return int(importlib.import_module(f"edgecolor.commands.{parsed.command}").run(parsed))
     except EdgeColorError as error:
-        print(f"edgecolor {parsed.command}: {error}", file=sys.stderr)
+        from edgecolor.logs import masked
+
+        print(f"edgecolor {parsed.command}: {masked(str(error))}", file=sys.stderr)
         return 2 if isinstance(error, ConfigError) else 1
     except KeyboardInterrupt:
         return 130

@@ -2,99 +2,51 @@
 
 Three threads, joined by slots that hold the newest frame only, so that nothing can queue up:
 
-- source: takes frames as they come;
-- chroma: guesses for the newest frame, at whatever rate the board can hold;
-- output: sends every frame with its own luma and the newest guess lifted onto that luma.
+- source: takes frames as they come, and opens a live source again, for ever, when it is lost;
+- chroma: guesses for the newest frame, at whatever rate the board can hold (edgecolor.chroma);
+- output: sends every frame with its own luma and the newest guess lifted onto that luma; placeholders while there is none.
+
+A fourth one reads the board's temperature every few seconds and limits the rate of guesses by it.
 """
 
 from __future__ import annotations
 
 import logging
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from statistics import median
-from threading import Condition, Event, Lock, Thread
+from threading import Event, Lock, Thread
 from time import monotonic
-from typing import Any, Generic, TypeVar
+from typing import Any
 
-from edgecolor.colorizer import Colorizer, Guess
+from edgecolor.board import BackOff, Board, Reading
+from edgecolor.chroma import ChromaWorker
+from edgecolor.colorizer import Colorizer
 from edgecolor.errors import EdgeColorError, PipelineError
-from edgecolor.frame import Frame
+from edgecolor.frame import ColorRange, Frame
+from edgecolor.live import LiveOptions
+from edgecolor.meters import Histogram, Latest, Meter
+from edgecolor.monochrome import FeedWatch
+from edgecolor.outage import Health, Retries, frames_for_ever
+from edgecolor.placeholder import placeholder
 from edgecolor.sinks import Sink
 from edgecolor.sources import Source
 
-T = TypeVar("T")
+__all__ = ["LiveOptions", "Pipeline"]
+
 _LOG = logging.getLogger(__name__)
-_RATE_WINDOW_S = 5.0
 _JOIN_S = 1.5
-# A frame older than this many intervals, but at least so many seconds, means that the source has stalled.
-_STALL_INTERVALS, _STALL_S = 5.0, 2.0
-
-
-class Latest(Generic[T]):
-    """A slot for one item between two threads: a newer one replaces what was not taken, and counts it as dropped."""
-
-    def __init__(self) -> None:
-        self.dropped = 0
-        self._item: T | None = None
-        self._closed = False
-        self._changed = Condition()
-
-    def put(self, item: T) -> None:
-        """Leave the newest item."""
-        with self._changed:
-            self.dropped += self._item is not None
-            self._item = item
-            self._changed.notify_all()
-
-    def take(self) -> T | None:
-        """Wait for an item and take it; None once the slot is closed."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._item is not None or self._closed)
-            item, self._item = self._item, None
-            return None if self._closed else item
-
-    def close(self) -> None:
-        """Wake whoever waits; from now on ``take`` gives None."""
-        with self._changed:
-            self._closed = True
-            self._changed.notify_all()
-
-
-class Meter:
-    """Counts events; their rate is that of the last few seconds."""
-
-    def __init__(self) -> None:
-        self.count = 0
-        self._times: deque[float] = deque()
-        self._lock = Lock()
-
-    def tick(self) -> None:
-        """Count one event now."""
-        with self._lock:
-            self.count += 1
-            self._times.append(monotonic())
-            self._forget()
-
-    def rate(self) -> float:
-        """Events a second."""
-        with self._lock:
-            self._forget()
-            return (len(self._times) - 1) / (self._times[-1] - self._times[0]) if len(self._times) > 1 else 0.0
-
-    def _forget(self) -> None:
-        while self._times and self._times[0] < monotonic() - _RATE_WINDOW_S:
-            self._times.popleft()
-
+_LOOK_S = 0.25  # how often the output looks whether frames still come
+_PLACEHOLDER_S = 1.0
+_BOARD_S = 5.0
+_UNKNOWN_SHAPE = (480, 640)  # of a placeholder before the first frame
 
 @dataclass(frozen=True)
-class _Chroma:
-    """A guess, the frame it was made for, and how long it took in seconds."""
+class _Taken:
+    """A frame of the source; whether its colours are to be guessed, and whether the chroma worker has it already."""
 
-    guess: Guess
-    sequence: int
-    seconds: float
+    frame: Frame
+    gray: bool
+    guessing: bool
 
 
 class Pipeline:
@@ -104,32 +56,41 @@ class Pipeline:
     In the last case ``stop`` raises the error; one that is not an EdgeColorError is logged with its traceback first.
     """
 
-    def __init__(self, source: Source, colorizer: Colorizer, sinks: Sequence[Sink], on_end: Callable[[], None] = lambda: None) -> None:
-        self.source, self.colorizer, self.sinks = source, colorizer, sinks
+    def __init__(
+        self, source: Source, colorizer: Colorizer, sinks: Sequence[Sink], on_end: Callable[[], None] = lambda: None,
+        *, options: LiveOptions | None = None, board: Board | None = None,
+    ) -> None:
+        self.source, self.sinks, self.options = source, sinks, options or LiveOptions()
         self.error: EdgeColorError | None = None
         self._on_end = on_end
         self._stop = Event()
         self._ended = False
         self._lock = Lock()
-        self._to_chroma: Latest[Frame] = Latest()
-        self._to_output: Latest[Frame] = Latest()
-        self._chroma: _Chroma | None = None
-        self._guessed = Condition()
-        self._frames_in, self._frames_out, self._guesses = Meter(), Meter(), Meter()
-        self._latencies: deque[float] = deque(maxlen=64)
+        self._to_output: Latest[_Taken] = Latest()
+        self._chroma = ChromaWorker(colorizer, self.options.smoothing, self.options.chroma_rate)
+        self._health = Health(source.name, source.live, source.timeout)
+        self._watch = FeedWatch()
+        self._board, self._back_off = board or Board(), BackOff(self.options.hottest)
+        self._reading = Reading()
+        self._limit = self.options.chroma_rate
+        self._frames_in, self._frames_out, self._placeholders = Meter(), Meter(), Meter()
+        self._latency = Histogram()
         self._newest: Frame | None = None
-        # A quarter of the interval may pass while the frame's own guess is being made (see _chroma_for).
-        self._patience = 0.25 / source.rate if source.rate else 0.0
-        steps = (("source", self._take_frames), ("chroma", self._guess_chroma), ("output", self._send_frames))
+        self._active = False
+        self._next_placeholder = 0.0
+        steps = (
+            ("source", self._take_frames), ("chroma", self._chroma.run), ("output", self._send_frames), ("board", self._read_board),
+        )
         self._threads = [Thread(target=self._guard, args=(name, step), name=f"edgecolor-{name}", daemon=True) for name, step in steps]
 
     def start(self) -> None:
         """Start the threads."""
+        self._health.begin()
         for thread in self._threads:
             thread.start()
 
     def stop(self) -> None:
-        """Stop the threads and wait for them. Raises the error that ended the pipeline, if one did."""
+        """Stop the threads and wait for them, 1.5 s at most. Raises the error that ended the pipeline, if one did."""
         self._end(None)
         deadline = monotonic() + _JOIN_S
         for thread in self._threads:
@@ -141,44 +102,49 @@ class Pipeline:
             raise self.error
 
     def state(self) -> dict[str, Any]:
-        """What goes on, as plain values for JSON. "state" is starting, live, stalled, ended or failed; "reason" says why."""
-        frame, chroma = self._newest, self._chroma
-        state, reason = self._health(frame)
+        """What goes on, as plain values for JSON. "state" is starting, live, lost, ended or failed; "reason" says why."""
+        frame, health, chroma = self._newest, self._health, self._chroma
+        health.check_age()
+        state, reason, since = health.view()
+        age, last_good, retry_in, median_s = health.age(), health.last_good, health.time_to_retry(), self._latency.median()
         return {
             "state": state,
             "reason": reason,
+            "since": health.wall_time(since).isoformat(timespec="seconds"),
             "source": {
                 "name": self.source.name,
                 "promised_rate": round(self.source.rate, 3),
                 "width": frame.y.shape[1] if frame else None,
                 "height": frame.y.shape[0] if frame else None,
                 "sequence": frame.sequence if frame else None,
-                "age_s": round(monotonic() - frame.captured, 3) if frame else None,
+                "age_s": None if age is None else round(age, 3),
+                "last_good": None if last_good is None else health.wall_time(last_good).isoformat(timespec="seconds"),
+                "losses": dict(health.losses),
+                "reconnects": health.reconnects,
+                "retry_in_s": None if retry_in is None else round(retry_in, 1),
             },
             "frames": {
                 "in": self._frames_in.count,
                 "out": self._frames_out.count,
                 "dropped": self._to_output.dropped,
+                "rate_in": round(self._frames_in.rate(), 2),
                 "rate": round(self._frames_out.rate(), 2),
+                "placeholders": self._placeholders.count,
             },
             "chroma": {
-                "guesses": self._guesses.count,
-                "rate": round(self._guesses.rate(), 2),
-                "guess_ms": round(chroma.seconds * 1000, 1) if chroma else None,
+                "mode": self.options.colorize,
+                "feed": self._watch.feed or "unknown",
+                "active": self._active and state == "live",
+                "guesses": chroma.guesses.count,
+                "dropped": chroma.dropped,
+                "rate": round(chroma.guesses.rate(), 2),
+                "limit": round(self._limit, 3) or None,
+                "guess_ms": None if chroma.seconds is None else round(chroma.seconds * 1000, 1),
+                "throttled": bool(self._reading.throttled) or self._back_off.share < 1,
             },
-            "latency_ms": round(median(self._latencies.copy()) * 1000, 1) if self._latencies else None,
+            "latency": {**self._latency.snapshot(), "median_ms": None if median_s is None else round(median_s * 1000, 1)},
+            "temperature_c": self._reading.temperature_c,
         }
-
-    def _health(self, frame: Frame | None) -> tuple[str, str | None]:
-        if self.error is not None:
-            return "failed", str(self.error)
-        if self._ended:
-            return "ended", "the source has ended"
-        if frame is None or self._frames_out.count == 0:
-            return "starting", "no frame has come through yet"
-        age = monotonic() - frame.captured
-        limit = max(_STALL_S, _STALL_INTERVALS / self.source.rate if self.source.rate else 0.0)
-        return ("stalled", f"the newest frame is {age:.1f} s old") if age > limit else ("live", None)
 
     def _guard(self, name: str, step: Callable[[], None]) -> None:
         try:
@@ -199,57 +165,103 @@ class Pipeline:
             self._ended = True
             if first:
                 self.error = error
+                self._health.finish(*(("ended", "the source has ended") if error is None else ("failed", str(error))))
         self._stop.set()
-        self._to_chroma.close()
+        self._chroma.close()
         self._to_output.close()
-        with self._guessed:
-            self._guessed.notify_all()
         if first:
             self._on_end()
 
     def _take_frames(self) -> None:
-        for frame in self.source.frames(self._stop):
-            self._newest = frame
-            self._frames_in.tick()
-            self._to_chroma.put(frame)
-            self._to_output.put(frame)
+        options = self.options
+        retries = Retries(options.retry_first, options.retry_most, options.retry_steady)
+        for frame in frames_for_ever(self.source, self._health, retries, self._stop):
             if self._stop.is_set():
                 return
+            if self._health.came():
+                self._chroma.forget()  # after an outage the picture may show anything
+            self._newest = frame
+            self._frames_in.tick()
+            feed = self._watch.see(frame)
+            gray = options.colorize == "always" or (options.colorize == "auto" and feed == "gray")
+            guessing = gray and (self._is_color_wanted() or not options.on_demand)
+            self._active = guessing
+            if guessing:
+                self._chroma.put(frame)
+            else:
+                self._chroma.forget()
+            self._to_output.put(_Taken(frame, gray, guessing))
 
-    def _guess_chroma(self) -> None:
-        while (frame := self._to_chroma.take()) is not None:
-            begin = monotonic()
-            # BT.601 whatever the source's matrix: it is what a JPEG means, and gray is the same under both.
-            guess = self.colorizer.guess(frame.y, frame.color_range, "bt601")
-            _ = guess.lines  # fitted here once, not by the output thread
-            with self._guessed:
-                self._chroma = _Chroma(guess, frame.sequence, monotonic() - begin)
-                self._guessed.notify_all()
-            self._guesses.tick()
+    def _is_color_wanted(self) -> bool:
+        return any(sink.wants_color() for sink in self.sinks)
 
     def _send_frames(self) -> None:
-        while (frame := self._to_output.take()) is not None:
-            chroma = self._chroma_for(frame)
-            if chroma is None:
-                return
-            cb, cr = (None, None)
-            if any(sink.wants_color() for sink in self.sinks):
-                cb, cr = chroma.guess.planes(frame.y, frame.color_range)
-            colored = replace(frame, cb=cb, cr=cr, matrix="bt601")
-            for sink in self.sinks:
-                sink.put(colored)
-            self._latencies.append(monotonic() - frame.captured)
-            self._frames_out.tick()
+        while not self._ended:
+            taken = self._to_output.take(_LOOK_S)
+            self._health.check_age()
+            if taken is not None:
+                self._send_frame(taken)
+            elif self._health.lost and monotonic() >= self._next_placeholder:
+                self._send_placeholder()
 
-    def _chroma_for(self, frame: Frame) -> _Chroma | None:
-        """The newest guess; None when stopped.
+    def _send_frame(self, taken: _Taken) -> None:
+        frame = self._finished(taken)
+        if frame is None:
+            return
+        for sink in self.sinks:
+            sink.put(frame)
+        self._latency.observe(monotonic() - frame.captured)
+        self._frames_out.tick()
+        self._health.sent()
 
-        Where guessing is quick, the frame's own guess is worth a short wait: an older one puts moving colours where they
-        were. Where it is slow, waiting would only add latency. Before the first guess nothing is sent: never silent gray.
-        """
-        with self._guessed:
-            self._guessed.wait_for(lambda: self._chroma is not None or self._ended)
-            if self._chroma is not None and self._chroma.seconds < self._patience:
-                own = frame.sequence
-                self._guessed.wait_for(lambda: self._ended or (self._chroma is not None and self._chroma.sequence >= own), self._patience)
-            return None if self._ended else self._chroma
+    def _finished(self, taken: _Taken) -> Frame | None:
+        """The frame with the colours that it is to be sent with; None when they are no longer worth waiting for."""
+        frame = taken.frame
+        if not taken.gray:
+            return frame
+        if not self._is_color_wanted():
+            # Without its chroma: sinks tell by that what was not colorized.
+            return replace(frame, cb=None, cr=None)
+        if not taken.guessing:
+            self._chroma.put(frame)
+        # A quarter of the interval may pass while the frame's own guess is being made.
+        patience = 0.25 / self.source.rate if self.source.rate else 0.0
+        chroma = self._chroma.newest_for(frame, patience, self._is_wait_vain)
+        if chroma is None:
+            return None
+        cb, cr = chroma.guess.planes(frame.y, frame.color_range)
+        return replace(frame, cb=cb, cr=cr, matrix="bt601", origin="guess")
+
+    def _is_wait_vain(self) -> bool:
+        self._health.check_age()
+        return self._ended or self._health.lost or not self._is_color_wanted()
+
+    def _send_placeholder(self) -> None:
+        self._next_placeholder = monotonic() + _PLACEHOLDER_S
+        health, newest = self._health, self._newest
+        _, reason, _ = health.view()
+        when = health.last_good
+        since = "No picture yet" if when is None else f"No picture since {health.wall_time(when).astimezone():%H:%M:%S}"
+        color_range: ColorRange = newest.color_range if newest else "full"
+        drawn = placeholder(
+            newest.y.shape if newest else _UNKNOWN_SHAPE, [self.source.name, since, reason or "", "retrying"], color_range,
+            dtype=newest.y.dtype if newest else "u1", sequence=newest.sequence if newest else 0,
+        )
+        if not health.lost:  # it came back meanwhile
+            return
+        for sink in self.sinks:
+            sink.put(drawn)
+        self._placeholders.tick()
+
+    def _read_board(self) -> None:
+        while not self._stop.is_set():
+            self._reading = self._board.read()
+            share = self._back_off.update(self._reading, monotonic())
+            limit = self.options.chroma_rate
+            if share < 1 and self._chroma.seconds:
+                # Without a limit of choice, the share is of what the board and the source can do.
+                can = 1 / self._chroma.seconds
+                limit = share * min(limit or can, can, self._frames_in.rate() or can)
+            self._limit = limit
+            self._chroma.limit(limit)
+            self._stop.wait(_BOARD_S)

@@ -4,7 +4,10 @@ browser shows can be held against the snapshots pixel by pixel, and does not dep
 from __future__ import annotations
 
 import subprocess
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -20,34 +23,51 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
 from tests.conftest import need
-from tests.e2e.serving import DEMO, VIVID, Server, script, started
+from tests.e2e.serving import DEMO, Server, script, started
 
 # The first frame of the clip, ten times a second.
-STILL = VIVID.replace(
-    'serve(open_source("demo")',
-    """serve(Still()""",
-).replace(
-    "sys.exit(",
-    """
+STILL = """
+import dataclasses, itertools, sys, threading, time
+from edgecolor.errors import SourceLostError
+from edgecolor.sources import open_source
+from tests.e2e.live import *
+
+first = next(iter(open_source("demo").frames(threading.Event())))
+
 class Still:
-    name, rate = "still", 10.0
+    name, rate, live, timeout = "still", 10.0, True, 1.0
     def frames(self, stop):
-        import dataclasses, itertools, threading, time
-        one = next(iter(open_source("demo").frames(threading.Event())))
         for number in itertools.count():
-            yield dataclasses.replace(one, sequence=number, captured=time.monotonic())
+            yield dataclasses.replace(first, sequence=number, captured=time.monotonic())
             if stop.wait(0.1):
                 return
 
-sys.exit(""",
-)
-# One frame a line of stdin, as bright as the line says, and no other frame until the next line.
-ON_DEMAND = STILL.replace(
-    "        for number in itertools.count():",
-    """        import numpy as np
-        for number, line in enumerate(sys.stdin):
-            one = dataclasses.replace(one, y=np.full((48, 64), int(line), np.uint8), color_range="full")""",
-)
+serve_live(Still())
+"""
+# One frame a line of stdin, as bright as the line says, and no other frame until the next line; "color" is one with colours of
+# its own. At "lose" the camera is lost, and comes again with the next line.
+ON_DEMAND = """
+import sys
+from edgecolor.errors import SourceLostError
+from edgecolor.frame import Frame
+from tests.e2e.live import *
+
+class OnDemand:
+    name, rate, live, timeout, count = "on demand", 10.0, True, 60.0, 0
+    def frames(self, stop):
+        for line in sys.stdin:
+            if line == "lose\\n":
+                raise SourceLostError("the cable is out", "unplugged")
+            self.count += 1
+            y, chroma = np.full((48, 64), 128, np.uint8), (None, None)
+            if line == "color\\n":
+                chroma = np.random.default_rng(1).integers(0, 256, (2, 24, 32), np.uint8)
+            else:
+                y[:] = int(line)
+            yield Frame(y, *chroma, sequence=self.count)
+
+serve_live(OnDemand())
+"""
 SWITCHES = (
     "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
     "--disable-component-update --disable-sync --force-device-scale-factor=1 --force-color-profile=srgb"
@@ -112,9 +132,9 @@ def snapshot(server: Server, view: str, like: np.ndarray) -> np.ndarray:
 
 
 def sides(picture: np.ndarray, split: float = 0.5) -> tuple[np.ndarray, np.ndarray]:
-    """Left and right of the divider, without the labels at the top, the knob in the middle and the rounded corners."""
+    """Left and right of the divider, without the labels at top and bottom, the knob in the middle and the rounded corners."""
     height, width = picture.shape[:2]
-    rows = slice(int(height * 0.62), int(height * 0.95))
+    rows = slice(int(height * 0.62), int(height * 0.93))
     at = int(22 + split * (width - 44))
     return picture[rows, 12 : at - 30], picture[rows, at + 30 : width - 12]
 
@@ -169,13 +189,15 @@ def test_the_slider_moves_by_touch(page: webdriver.Chrome) -> None:
     wait_for(page, lambda: abs(split_of(page) - 0.81) < 0.04, "the slider did not follow the finger", 5)
 
 
-def test_the_state_line_tells_rates_model_and_latency(page: webdriver.Chrome) -> None:
-    wait_for(page, lambda: page.find_element(By.ID, "rate").text.endswith("fps"), "no rate")
-    assert page.find_element(By.ID, "chroma").text.endswith("fps")
-    assert page.find_element(By.ID, "latency").text.endswith("ms")
-    assert page.find_element(By.ID, "model").text == "Vivid"
-    assert page.find_element(By.ID, "source").text == "still, 768×432"
-    assert "not evidence" in page.find_element(By.ID, "note").text
+def test_it_tells_rates_latency_model_feed_and_viewers(page: webdriver.Chrome) -> None:
+    def text(name: str) -> str:
+        return page.find_element(By.ID, name).text
+
+    wait_for(page, lambda: text("rate").endswith("fps") and text("chroma").endswith("fps"), "no rate")
+    assert text("latency").endswith("ms")
+    assert (text("model"), text("feed"), text("losses"), text("source")) == ("Vivid", "gray", "0", "still, 768×432")
+    wait_for(page, lambda: text("viewers") == "1", "this page is the only viewer")
+    assert "not evidence" in text("note")
 
 
 def test_the_snapshot_button_saves_a_jpeg(page: webdriver.Chrome, tmp_path: Path) -> None:
@@ -212,24 +234,113 @@ def test_it_fits_a_phone_in_light_and_dark(page: webdriver.Chrome, scheme: str) 
         page.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
 
 
+MEAN = """const c = document.createElement('canvas'); c.width = c.height = 8; const x = c.getContext('2d');
+    x.drawImage(document.getElementById('live'), 0, 0, 8, 8); const d = x.getImageData(0, 0, 8, 4).data;
+    let s = 0; for (let i = 0; i < d.length; i += 4) s += .299 * d[i] + .587 * d[i + 1] + .114 * d[i + 2]; return s / 32;"""
+
+
 def test_the_newest_frame_is_shown_though_no_other_follows(chromium: webdriver.Chrome) -> None:
-    mean = """const c = document.createElement('canvas'); c.width = c.height = 8; const x = c.getContext('2d');
-        x.drawImage(document.getElementById('live'), 0, 0, 8, 8); const d = x.getImageData(0, 0, 8, 8).data;
-        let s = 0; for (let i = 0; i < d.length; i += 4) s += .299 * d[i] + .587 * d[i + 1] + .114 * d[i + 2]; return s / 64;"""
     with started(script(ON_DEMAND), stdin=subprocess.PIPE) as server:
-
-        def show(luma: int) -> None:
-            server.tell(str(luma))
-
-        show(60)
+        server.tell("60")
         server.wait_for(lambda state: state["state"] == "live")
         chromium.get(server.url)
         server.wait_for(lambda state: state["views"]["color"]["watchers"] == 1)
         # Frame by frame: each must appear before the next one is sent.
         for luma in (90, 150, 110, 170):
-            show(luma)
-            wait_for(chromium, lambda want=luma: abs(chromium.execute_script(mean) - want) < 6, f"frame {luma} is not shown", 5)
-        wait_for(chromium, lambda: chromium.find_element(By.ID, "lost").is_displayed(), "a stopped picture looks live", 10)
+            server.tell(str(luma))
+            wait_for(chromium, lambda want=luma: abs(chromium.execute_script(MEAN) - want) < 6, f"frame {luma} is not shown", 5)
+
+
+def test_a_lost_camera_is_a_placeholder_that_says_so_and_the_picture_comes_back(chromium: webdriver.Chrome) -> None:
+    def shown(name: str) -> bool:
+        return bool(chromium.find_element(By.ID, name).is_displayed())
+
+    with started(script(ON_DEMAND), stdin=subprocess.PIPE) as server:
+        server.tell("200")
+        server.wait_for(lambda state: state["state"] == "live")
+        chromium.get(server.url)
+        server.wait_for(lambda state: state["views"]["color"]["watchers"] == 1)
+        server.tell("200")
+        wait_for(chromium, lambda: abs(chromium.execute_script(MEAN) - 200) < 6 and not shown("lost"), "no live picture")
+        server.tell("lose")
+        wait_for(chromium, lambda: shown("lost"), "a lost camera looks live", 6)
+        assert chromium.find_element(By.ID, "state").text == "lost"
+        assert "cable is out" in chromium.find_element(By.ID, "why").get_attribute("textContent")
+        assert not shown("slider") and not shown("tag-color"), "there is nothing to compare"
+        wait_for(chromium, lambda: chromium.execute_script(MEAN) < 100, "the old picture stays", 6)
+        server.tell("180")
+        wait_for(chromium, lambda: abs(chromium.execute_script(MEAN) - 180) < 6, "the picture did not come back")
+        wait_for(chromium, lambda: not shown("lost") and shown("slider"), "the page did not see it")
+        assert chromium.find_element(By.ID, "losses").text == "1"
+
+
+def test_a_feed_with_colours_of_its_own_is_not_called_guessed(chromium: webdriver.Chrome) -> None:
+    with started(script(ON_DEMAND), stdin=subprocess.PIPE) as server:
+        server.tell("color")
+        server.wait_for(lambda state: state["frames"]["out"] > 0)
+        chromium.get(server.url)
+        for _ in range(30):
+            server.tell("color")
+        wait_for(chromium, lambda: chromium.find_element(By.ID, "feed").text == "colour", "the feed is not seen as colour")
+        assert chromium.find_element(By.ID, "tag-color").text == "camera's colour"
+        assert "Nothing is guessed" in chromium.find_element(By.ID, "note").text
+
+
+def test_it_works_below_a_path_of_a_proxy_and_with_a_token(chromium: webdriver.Chrome) -> None:
+    token = "0123456789abcdef"
+    guarded = STILL.replace("serve_live(Still())", f"""
+from edgecolor.credentials import Secret
+serve_live(Still(), http=HttpOptions(address="127.0.0.1:0", token=Secret({token!r})))
+""")
+    with started(script(guarded)) as server, proxied(server, "/cameras/garage") as url:
+        chromium.get_log("browser")
+        chromium.get(f"{url}?token={token}")
+        wait_live(chromium)
+        assert chromium.find_element(By.ID, "snapshot").get_attribute("href").startswith(f"{url}snapshot.jpg?view=color&token=")
+        server.headers = {"Authorization": f"Bearer {token}"}
+        server.wait_for(lambda state: state["viewers"] == 1)
+        chromium.get("about:blank")
+        assert [entry for entry in chromium.get_log("browser") if entry["level"] in ("SEVERE", "WARNING")] == []
+        assert token not in server.stderr
+
+
+@contextmanager
+def proxied(server: Server, prefix: str) -> Iterator[str]:
+    """A small proxy that serves the server's paths below a prefix, and nothing elsewhere."""
+
+    class Proxy(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            if not self.path.startswith(prefix + "/"):
+                self.send_error(404)
+                return
+            connection = server.connect()
+            try:
+                connection.request("GET", self.path.removeprefix(prefix), headers={"User-Agent": self.headers["User-Agent"]})
+                answer = connection.getresponse()
+                self.send_response(answer.status)
+                for name, value in answer.getheaders():
+                    if name.lower() not in ("transfer-encoding", "connection"):
+                        self.send_header(name, value)
+                self.end_headers()
+                while data := answer.read1(65536):
+                    self.wfile.write(data)
+            except OSError:
+                pass  # the browser or the server went
+            finally:
+                connection.close()
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Proxy) as proxy:
+        proxy.daemon_threads = True
+        thread = threading.Thread(target=proxy.serve_forever, daemon=True)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{proxy.server_port}{prefix}/"
+        finally:
+            proxy.shutdown()
+            thread.join(5)
 
 
 def test_a_dead_server_is_seen_and_the_picture_comes_back(chromium: webdriver.Chrome) -> None:

@@ -41,7 +41,7 @@ def python(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_wheel_holds_the_runtime_and_its_models_and_nothing_else(built: Path) -> None:
     names = zipfile.ZipFile(next(built.glob("*.whl"))).namelist()
     assert {"edgecolor/models/edgecolor.tflite", "edgecolor/models/edgecolor.json", "edgecolor/media/demo.mp4"} <= set(names)
-    assert "edgecolor/sinks/page.html" in names
+    assert {"edgecolor/sinks/http/page.html", "edgecolor/example.toml"} <= set(names)
     assert not [n for n in names if n.startswith(("convert/", "tests/", "models/")) or n.endswith(".keras")]
     assert any(n.endswith("licenses/LICENSE") for n in names)
 

@@ -20,6 +20,20 @@ LAYERS = {
     "interpreter": {"errors"},
     "assets": {"errors", "interpreter"},
     "upsample": set(),
+    "temporal": set(),
+    "meters": set(),
+    "board": set(),
+    "monochrome": {"frame"},
+    "label": {"color", "frame"},
+    "placeholder": {"color", "frame", "label"},
+    "live": {"board", "errors", "temporal"},
+    "toml": set(),
+    "layers": {"errors", "toml"},
+    "credentials": {"errors"},
+    "config": {"credentials", "errors", "layers"},
+    "logs": {"credentials"},
+    "outage": {"errors", "frame", "sources"},
+    "chroma": {"colorizer", "frame", "meters", "temporal"},
     "colorizer": {"assets", "color", "errors", "frame", "interpreter", "quantization", "upsample"},
 }
 
@@ -49,7 +63,7 @@ def test_core_rooms_import_only_what_is_below_them() -> None:
 
 
 def test_sources_and_sinks_know_frames_not_the_pipeline() -> None:
-    modules = [*(PACKAGE / "sources").glob("*.py"), *(PACKAGE / "sinks").glob("*.py")]
+    modules = [*(PACKAGE / "sources").glob("*.py"), *(PACKAGE / "sinks").rglob("*.py")]
     assert len(modules) >= 4
     for module in modules:
         assert not imports_of(module) & {"pipeline", "cli", "commands", "colorizer", "interpreter"}, module.name

@@ -1,0 +1,69 @@
+"""``edgecolor config``: check a configuration file, show what is in effect, hash a password, print the commented example."""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from edgecolor.errors import ConfigError, EdgeColorError
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add this command's options."""
+    parser = subparsers.add_parser("config", help="check, show and write the configuration of serve")
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    check = actions.add_parser("check", help="read a configuration file; exit code 2 and file, line and key when something is wrong")
+    check.add_argument("file", type=Path, metavar="FILE")
+    show = actions.add_parser("show", help="print the configuration in effect as TOML, passwords as ***")
+    show.add_argument("file", type=Path, nargs="?", metavar="FILE")
+    actions.add_parser("hash-password", help="read a password from the terminal or stdin, and print what http.password_hash takes")
+    actions.add_parser("example", help="print a commented configuration with every key and its default")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Do what was asked; 0, or 2 for a configuration that is wrong."""
+    from edgecolor import serveconfig
+
+    match arguments.action:
+        case "check":
+            return _check(arguments.file)
+        case "show":
+            loaded = serveconfig.load(arguments.file, os.environ, {})
+            for warning in loaded.warnings:
+                print(f"edgecolor config: {warning}", file=sys.stderr)
+            print(serveconfig.as_toml(loaded), end="")
+        case "hash-password":
+            print(_hash())
+        case "example":
+            print(serveconfig.example(), end="")
+    return 0
+
+
+def _check(path: Path) -> int:
+    """The file alone, without environment and flags."""
+    from edgecolor import serveconfig
+
+    try:
+        serveconfig.load(path, {}, {})
+    except EdgeColorError as error:
+        print(f"edgecolor config: {error}", file=sys.stderr)
+        return 2
+    print(f"{path}: good")
+    return 0
+
+
+def _hash() -> str:
+    from edgecolor.credentials import Secret
+    from edgecolor.sinks.http import hash_password
+
+    if sys.stdin.isatty():
+        password = getpass.getpass("Password: ")
+        if getpass.getpass("Again: ") != password:
+            raise ConfigError("the two passwords differ")
+    else:
+        password = sys.stdin.readline().rstrip("\r\n")
+    return hash_password(Secret(password))
