@@ -41,6 +41,7 @@ pictures: setup-dev
 benchmark: setup-dev
 	$(DEV)/edgecolor benchmark
 	$(DEV)/python -m tests.benchmarks.budgets
+	$(DEV)/python -m tests.benchmarks.live
 
 clean:
 	rm -rf .venv .venv-dev out build dist

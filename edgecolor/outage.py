@@ -50,7 +50,7 @@ class Health:
 
     def __init__(self, name: str, live: bool, timeout: float, clock: Callable[[], float] = monotonic) -> None:
         self.losses: Counter[Loss] = Counter()
-        self.reconnects = 0
+        self.reconnects = self.tries = 0
         self.last_good: float | None = None  # on the clock
         self._name, self._live, self._timeout, self._clock = name, live, timeout, clock
         self._lock = RLock()
@@ -76,6 +76,7 @@ class Health:
         """A try to open the source begins."""
         with self._lock:
             self._retry_at, self._good_since = None, None
+            self.tries += 1
             self._waiting_since = self._clock()
 
     def good_for(self) -> float:
@@ -109,6 +110,7 @@ class Health:
 
     def lose(self, kind: Loss, reason: str) -> None:
         """The source is lost; also called for each further try that fails."""
+        reason = reason.removeprefix(f"{self._name}: ")  # wherever it is shown, the name stands beside it
         with self._lock:
             if self._state in ("ended", "failed"):
                 return
