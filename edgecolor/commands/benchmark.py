@@ -20,7 +20,10 @@ def add_parser(subparsers: Any) -> None:
     add_model_options(parser)
     parser.add_argument("--reference", type=Path, metavar="FILE", help="any .tflite to compare with (a checkout has MobileNetV2)")
     parser.add_argument("--rounds", type=int, default=60, help="measurements of each stage; their median counts (default 60)")
-    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    form.add_argument("--report", action="store_true",
+                      help="print Markdown to paste into an issue: the board, what it runs, and the figures; nothing that names you")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -29,6 +32,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     from edgecolor.benchmark import SIZES, describe_model, load_reference, measure
     from edgecolor.colorizer import Colorizer
+    from edgecolor.report import describe_board, describe_heat, describe_run, read_heat, render
 
     cv2.setNumThreads(1)  # one thread per stage, so that stages compare with each other
     threads = arguments.threads or 1
@@ -36,7 +40,12 @@ def run(arguments: argparse.Namespace) -> int:
     path = arguments.reference or (REFERENCE if REFERENCE.is_file() else None)
     reference = load_reference(path, arguments.runtime, threads) if path else None
     about = describe_model(colorizer)
+    before = read_heat() if arguments.report else None
     timings = [measure(colorizer, reference, size, max(3, arguments.rounds)) for size in SIZES]
+    if before is not None:
+        facts = {**describe_board(), **describe_run(about), **describe_heat(before, read_heat())}
+        print(render(facts, timings, path.stem if path else None))
+        return 0
     if arguments.json:
         rows = [{"width": t.size[0], "height": t.size[1], "ms": t.stages, "total_ms": t.total, "frames_per_second": 1000 / t.total,
                  "reencode_ms": t.reencode, "beside_network_to_reencode": t.beside_network, "reference_ms": t.reference,
