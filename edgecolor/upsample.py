@@ -15,11 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 Grid = NDArray[np.float32]  # (h, w, 2) chroma
-Lines = NDArray[np.float32]  # (4, S, T) slopes and offsets
+Lines = NDArray[np.float32]  # (4, 2h, 2w) slopes and offsets
 
 # A window of two grid cells of the networks. On validation pictures every guided window beat the same window unguided;
 # larger ones gain PSNR by paling the picture.
-RADIUS = 4  # pixels of the fitting size
+RADIUS = 2  # pixels of the fitting size
+# The fit is made at so many pixels a grid cell. At 4, all that the network saw, it cost four times as much, and the
+# validation pictures came out the same within 0.005 dB.
+_PIXELS_A_CELL = 2
 EPSILON = 0.001  # variance of luma in [0, 1] below which an edge is taken for noise
 
 
@@ -27,19 +30,19 @@ def fit(chroma: Grid, guide: NDArray[np.uint8], radius: int = RADIUS, epsilon: f
     """Fit chroma as a line over luma around each pixel of a small guide.
 
     chroma: (h, w, 2) float32 on the network's grid. guide: (S, T) uint8, the luma that the network saw.
-    Returns (4, S, T) float32: slopes of both channels, then their offsets, for luma in codes 0..255 and chroma in its
+    Returns (4, 2h, 2w) float32: slopes of both channels, then their offsets, for luma in codes 0..255 and chroma in its
     own units.
     """
-    size = guide.shape[1], guide.shape[0]
+    size = chroma.shape[1] * _PIXELS_A_CELL, chroma.shape[0] * _PIXELS_A_CELL
     window = (2 * radius + 1, 2 * radius + 1)
 
     def mean(x: NDArray[np.float32]) -> NDArray[np.float32]:
         return cv2.blur(x, window, borderType=cv2.BORDER_REFLECT)  # type: ignore[return-value]
 
-    luma = guide.astype(np.float32)
+    luma = cv2.resize(guide, size, interpolation=cv2.INTER_AREA).astype(np.float32)
     mean_luma = mean(luma)
     variance = mean(luma * luma) - mean_luma * mean_luma + np.float32(epsilon * 255**2)
-    lines = np.empty((4, *guide.shape), np.float32)
+    lines = np.empty((4, *luma.shape), np.float32)
     for channel in range(2):
         value = cv2.resize(np.ascontiguousarray(chroma[..., channel]), size, interpolation=cv2.INTER_LINEAR)
         mean_value = mean(value)  # type: ignore[arg-type]
