@@ -1,4 +1,4 @@
-"""``python -m convert train|evaluate|export|operators|pack|card|pale|sheet|reference``: from pictures to a model with its card."""
+"""``python -m convert train|average|evaluate|export|operators|pack|card|pale|sheet|reference``: from pictures to a model with its card."""
 
 from __future__ import annotations
 
@@ -39,6 +39,11 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--data", help="folder of pictures, or of zips of pictures, instead of the configured one")
     train.add_argument("--validation", help="folder of validation pictures instead of the configured one")
     train.add_argument("--out", help="folder of the run instead of the configured one")
+
+    average = commands.add_parser("average", help="average the weights of several stages of one run into a run's folder of its own")
+    average.add_argument("run", type=Path, help="the run's folder")
+    average.add_argument("stages", nargs="+", metavar="STAGE", help="folders of stages in it, as 1-pale128")
+    average.add_argument("-o", "--out", type=Path, required=True, help="folder to write, to be exported, packed or trained on")
 
     evaluate = commands.add_parser("evaluate", help="score models beside the gray input and the shipped seed network")
     evaluate.add_argument("models", nargs="+", help=".keras, .tflite, or the name of a shipped model")
@@ -105,6 +110,21 @@ def _train(arguments: argparse.Namespace) -> None:
     print(Run(dataclasses.replace(config, data=data, out=arguments.out or config.out)).train())
 
 
+def _average(arguments: argparse.Namespace) -> None:
+    import shutil
+
+    from convert.train import BINS
+    from convert.weights import WEIGHTS, average_networks, load_network, save_network
+
+    mean = average_networks([load_network(arguments.run / stage / WEIGHTS) for stage in arguments.stages])
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    recipe = json.loads((arguments.run / "config.json").read_text())
+    (arguments.out / "config.json").write_text(json.dumps({**recipe, "averaged": arguments.stages}, indent=1) + "\n")
+    if (arguments.run / BINS).exists():
+        shutil.copy(arguments.run / BINS, arguments.out / BINS)
+    print(save_network(mean, arguments.out / WEIGHTS))
+
+
 def _evaluate(arguments: argparse.Namespace) -> None:
     from convert.bars import Bars
     from convert.cost import REFERENCE
@@ -158,7 +178,7 @@ def _export(arguments: argparse.Namespace) -> None:
             "weights_sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
             "seed": recipe["seed"],
             "data": {**recipe["data"], "pictures": len(pictures), "representative": arguments.pictures},
-            "recipe": {key: recipe[key] for key in ("bins", "ema", "stage")},
+            "recipe": {key: recipe[key] for key in ("start", "bins", "ema", "stage", "averaged") if recipe.get(key)},
         }
         for path, name in ((done.int8, out.stem), (done.float32, f"{out.stem}-float")):
             print(write_card(path, name, origin))
@@ -241,8 +261,8 @@ def _reference(arguments: argparse.Namespace) -> None:
 
 
 _COMMANDS = {
-    "train": _train, "evaluate": _evaluate, "export": _export, "operators": _operators, "pack": _pack, "card": _card, "pale": _pale,
-    "sheet": _sheet, "reference": _reference,
+    "train": _train, "average": _average, "evaluate": _evaluate, "export": _export, "operators": _operators, "pack": _pack, "card": _card,
+    "pale": _pale, "sheet": _sheet, "reference": _reference,
 }
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
 from edgecolor.errors import ModelError
 
@@ -17,6 +19,19 @@ def copy_weights(source: keras.Model, target: keras.Model) -> None:
     for layer in source.layers:
         if layer.weights:
             target.get_layer(layer.name).set_weights(layer.get_weights())
+
+
+def average_networks(networks: Sequence[keras.Model]) -> keras.Model:
+    """The mean of the weights of stages that came from one another: often better than each (Wortsman et al. 2022, arXiv:2203.05482).
+
+    Raises ModelError when they are not of one form.
+    """
+    forms = [[(v.path, tuple(v.shape)) for v in network.weights] for network in networks]
+    if any(form != forms[0] for form in forms):
+        raise ModelError("these networks are not of one form: only stages of one run can be averaged")
+    mean = _with_dtype(networks[0], "float32")
+    mean.set_weights([np.mean(parts, axis=0) for parts in zip(*(network.get_weights() for network in networks), strict=True)])
+    return mean
 
 
 def _with_dtype(network: keras.Model, dtype: str) -> keras.Model:

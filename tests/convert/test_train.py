@@ -14,8 +14,11 @@ import numpy as np
 import pytest
 
 from convert.config import TrainConfig, load_config
+from convert.network import build_edgecolor, build_seed
 from convert.train import Run
+from convert.weights import average_networks
 from edgecolor import Colorizer
+from edgecolor.errors import ModelError
 from tests.conftest import DATA, ROOT
 
 CONFIG = """
@@ -182,3 +185,19 @@ def test_wrong_usage_is_said_in_one_line(folder: Path) -> None:
     command = [sys.executable, "-m", "convert", "train", "--config", str(folder / "absent.toml")]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 2 and "absent.toml" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_stages_are_averaged_into_a_run_that_can_be_packed(straight: Path, folder: Path) -> None:
+    convert("average", straight, "0-features", "1-whole", "-o", folder / "averaged")
+    parts = [keras.models.load_model(straight / stage / "weights.keras", compile=False) for stage in ("0-features", "1-whole")]
+    mean = keras.models.load_model(folder / "averaged" / "weights.keras", compile=False)
+    for found, one, other in zip(mean.get_weights(), *(part.get_weights() for part in parts), strict=True):
+        np.testing.assert_allclose(found, (one + other) / 2, rtol=1e-5, atol=1e-6)
+    assert json.loads((folder / "averaged" / "config.json").read_text())["averaged"] == ["0-features", "1-whole"]
+    convert("pack", folder / "averaged", "-o", folder / "averaged.keras")
+    assert (folder / "averaged.bins.npy").exists() and (folder / "averaged.config.json").exists()
+
+
+def test_networks_of_two_forms_can_not_be_averaged() -> None:
+    with pytest.raises(ModelError, match="not of one form"):
+        average_networks([build_seed(64), build_edgecolor(64, 4)])
