@@ -54,6 +54,14 @@ class OutputError(EdgeColorError, OSError):
     """A result can not be written: it exists already, the folder is not writable, or the disk is full."""
 
 
+class DiskFullError(OutputError):
+    """There is no room for a result: the disk is full, or the user's share of it."""
+
+
+class WorkerError(EdgeColorError, RuntimeError):
+    """A worker process ended in the middle of a file: a library crashed, or the system killed it."""
+
+
 class SourceError(EdgeColorError, OSError):
     """A source of frames can not be opened or was lost."""
 
@@ -83,3 +91,7 @@ class PipelineError(EdgeColorError, RuntimeError):
 
 class ServeError(EdgeColorError, OSError):
     """The HTTP server can not start: the address is taken or not allowed."""
+
+
+class InstallationError(EdgeColorError, OSError):
+    """The service can not be installed, removed or asked: not root, no systemd, or an environment that it could not use."""

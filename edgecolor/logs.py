@@ -1,4 +1,4 @@
-"""Logs on stderr: text for a terminal, JSON lines for collectors, priorities for systemd's journal. Never a secret.
+"""Logs on stderr: text for a terminal, JSON lines for collectors; to systemd's journal with fields. Never a secret.
 
 Source: sd-daemon(3), for the journal's <N> prefixes; RFC 3339, for times.
 """
@@ -16,12 +16,13 @@ from datetime import UTC, datetime
 from typing import Literal, TextIO, get_args
 
 from edgecolor.credentials import HIDDEN, without_password
+from edgecolor.journal import JournalHandler, priority
 
 Level = Literal["debug", "info", "warning", "error"]
 Format = Literal["text", "json"]
 LEVELS: tuple[Level, ...] = get_args(Level)
-_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"<>]+")
-_PRIORITIES = ((logging.CRITICAL, 2), (logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6), (0, 7))
+# Schemes are short; without a bound a long run of letters would take quadratic time.
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,30}://[^\s'\"<>]+")
 _SHORTEST_HIDDEN = 4  # hiding a shorter secret wherever it occurs would garble every text, and so tell what it is
 
 
@@ -36,15 +37,22 @@ class LogOptions:
 def start_logging(options: LogOptions, secrets: Collection[str] = (), stream: TextIO | None = None) -> None:
     """Send all logs of this process to stderr (or ``stream``). secrets: texts that are shown as *** wherever they occur."""
     stream = stream or sys.stderr
-    handler = logging.StreamHandler(stream)
+    handler: logging.Handler = logging.StreamHandler(stream)
     if options.format == "json":
         handler.setFormatter(JsonFormatter(secrets))
     elif is_journal(stream, os.environ):
-        handler.setFormatter(JournalFormatter(secrets))
+        try:
+            handler = JournalHandler()
+            handler.setFormatter(TextFormatter(secrets, "%(message)s"))
+        except OSError:  # stderr leads there, but its socket is out of sight
+            handler.setFormatter(JournalFormatter(secrets))
     else:
         handler.setFormatter(TextFormatter(secrets))
     root = logging.getLogger()
-    root.handlers[:] = [handler]
+    before, root.handlers[:] = root.handlers[:], [handler]
+    for other in before:
+        if isinstance(other, JournalHandler):
+            other.close()
     root.setLevel(options.level.upper())
     # asyncio's debug lines and those of other libraries are of no use to who runs a camera.
     for name in ("asyncio", "aiohttp"):
@@ -71,8 +79,8 @@ def masked(text: str, secrets: Collection[str] = ()) -> str:
 class TextFormatter(logging.Formatter):
     """2026-01-31 12:00:00 WARNING pipeline: message, in local time; further lines are indented, so that none looks like another event."""
 
-    def __init__(self, secrets: Collection[str] = ()) -> None:
-        super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s", "%Y-%m-%d %H:%M:%S")
+    def __init__(self, secrets: Collection[str] = (), form: str = "%(asctime)s %(levelname)s %(name)s: %(message)s") -> None:
+        super().__init__(form, "%Y-%m-%d %H:%M:%S")
         self._secrets = secrets
 
     def format(self, record: logging.LogRecord) -> str:
@@ -85,13 +93,12 @@ class JournalFormatter(TextFormatter):
     """Each line begins with its priority. Without the time, which the journal keeps itself."""
 
     def __init__(self, secrets: Collection[str] = ()) -> None:
-        super().__init__(secrets)
-        self._style = logging.PercentStyle("%(name)s: %(message)s")
+        super().__init__(secrets, "%(name)s: %(message)s")
 
     def format(self, record: logging.LogRecord) -> str:
         """The record's lines with their priority."""
-        priority = next(number for level, number in _PRIORITIES if record.levelno >= level)
-        return "\n".join(f"<{priority}>{line}" for line in super().format(record).split("\n"))
+        number = priority(record.levelno)
+        return "\n".join(f"<{number}>{line}" for line in super().format(record).split("\n"))
 
 
 class JsonFormatter(logging.Formatter):

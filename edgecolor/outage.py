@@ -76,7 +76,6 @@ class Health:
         """A try to open the source begins."""
         with self._lock:
             self._retry_at, self._good_since = None, None
-            self.tries += 1
             self._waiting_since = self._clock()
 
     def good_for(self) -> float:
@@ -123,7 +122,7 @@ class Health:
             if new:
                 self.losses[kind] += 1
         if new:
-            _LOG.warning("source %s is lost (%s): %s; trying again", self._name, kind, reason)
+            _LOG.warning("source %s is lost (%s): %s; trying again", self._name, kind, reason, extra={"fields": {"loss": kind}})
 
     def check_age(self) -> None:
         """Declare a live source lost when its newest frame is too old, even where its own thread hangs and says nothing."""
@@ -166,6 +165,7 @@ def frames_for_ever(source: Source, health: Health, retries: Retries, stop: Even
     Losses are told to ``health``; that frames come is not. Raises what a source raises that is not live, and what is no loss.
     """
     while not stop.is_set():
+        health.tries += 1
         health.begin()
         try:
             yield from source.frames(stop)

@@ -121,6 +121,7 @@ class Pipeline:
                 "last_good": None if last_good is None else health.wall_time(last_good).isoformat(timespec="seconds"),
                 "losses": dict(health.losses),
                 "reconnects": health.reconnects,
+                "tries": health.tries,
                 "retry_in_s": None if retry_in is None else round(retry_in, 1),
             },
             "frames": {

@@ -4,22 +4,14 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import faulthandler
 import logging
 import os
-import signal
+import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from edgecolor.errors import ConfigError, EdgeColorError
-
-if TYPE_CHECKING:
-    from edgecolor.assets import Model
-    from edgecolor.colorizer import Colorizer
-    from edgecolor.live import LiveOptions
-    from edgecolor.sinks import Sink
-    from edgecolor.sinks.http import HttpOptions
-    from edgecolor.sinks.publish import PublishOptions
-    from edgecolor.sources import Source
 
 _LOG = logging.getLogger(__name__)
 # Flag, what it takes (a tuple: a constant in place of a value), the setting, and the help. Values are checked where all
@@ -75,11 +67,14 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Serve until SIGINT or SIGTERM; returns the exit code: 0, 1 when something failed (it is logged), 2 for a setting that does."""
+    """Serve until SIGINT or SIGTERM; returns the exit code: 0, 1 when something failed (it is logged), 2 for a setting that does.
+
+    With --config, SIGHUP reads all settings anew (not at a terminal, where it means that the terminal has gone).
+    """
     from edgecolor import serveconfig
-    from edgecolor.colorizer import Colorizer
     from edgecolor.logs import start_logging
-    from edgecolor.sources import open_source
+    from edgecolor.service import Service
+    from edgecolor.serving import LiveServer, Parts, parts_of
 
     flags: dict[tuple[str, str], tuple[Any, str]] = {}
     for flag, _, place, _ in _FLAGS:
@@ -90,70 +85,37 @@ def run(arguments: argparse.Namespace) -> int:
         flags["publish", "label"] = flags["http", "label"]
     if arguments.source is not None:
         flags["source", "address"] = (arguments.source, "SOURCE")
-    loaded = serveconfig.load(arguments.config, os.environ, flags)
-    config = loaded.config
-    if not config.source.address:
-        raise ConfigError("no source: name one, as in 'edgecolor serve demo', or set address in [source] of the configuration file")
-    start_logging(config.log, config.secrets())
-    for warning in loaded.warnings:
-        _LOG.warning("%s", warning)
+
+    def load() -> serveconfig.Loaded:
+        loaded = serveconfig.load(arguments.config, os.environ, flags)
+        if not loaded.config.source.address:
+            raise ConfigError("no source: name one, as in 'edgecolor serve demo', or set address in [source] of the configuration file")
+        return loaded
+
+    def log(loaded: serveconfig.Loaded) -> None:
+        start_logging(loaded.config.log, loaded.config.secrets())
+        for warning in loaded.warnings:
+            _LOG.warning("%s", warning)
+
+    def reread(before: Parts) -> Parts:
+        loaded = load()
+        parts = parts_of(loaded.config, before)
+        log(loaded)
+        return parts
+
+    async def serve(parts: Parts) -> None:
+        can_reload = arguments.config is not None and not sys.stdin.isatty()
+        await LiveServer(parts, reread if can_reload else None, service).run()
+
+    # A hang ends by the watchdog's SIGABRT: then the log shows where each thread stood.
+    faulthandler.enable()
+    service = Service()
+    loaded = load()
+    log(loaded)
     try:
-        source = open_source(config.source.address, config.source)
-        network = config.network
-        colorizer = Colorizer(network.model, network.runtime or None, network.threads or None, network.delegate or None)
-        return asyncio.run(serve(source, colorizer, config.http, config.live, config.publish))
+        asyncio.run(serve(parts_of(loaded.config)))
     except EdgeColorError as error:
         # A log like the others: why it ended is what is looked for first.
         _LOG.error("%s", error)
         return 2 if isinstance(error, ConfigError) else 1
-
-
-async def serve(
-    source: Source, colorizer: Colorizer, http: HttpOptions | None = None, live: LiveOptions | None = None,
-    publish: PublishOptions | None = None,
-) -> int:
-    """Run a pipeline into its sinks until a signal comes or the source ends; prints the addresses, a line each, once it listens.
-
-    Raises EdgeColorError.
-    """
-    from edgecolor import __version__, provenance
-    from edgecolor.pipeline import Pipeline
-    from edgecolor.sinks.http import HttpSink
-    from edgecolor.sinks.publish import PublishSink
-
-    loop = asyncio.get_running_loop()
-    ended = asyncio.Event()
-    model: Model | None = getattr(colorizer.network, "model", None)
-    told = {"name": model.name if model else type(colorizer.network).__name__, "sha256": str(model.card["sha256"]) if model else None}
-    publisher = PublishSink(publish) if publish is not None and publish.url else None
-
-    def state() -> dict[str, Any]:
-        return {
-            "version": __version__, "model": told, **pipeline.state(), "publish": publisher.state() if publisher is not None else None,
-        }
-
-    def end() -> None:
-        loop.call_soon_threadsafe(ended.set)
-
-    sink = HttpSink(state, provenance.mark(None, provenance.creator_tool(model)), http)
-    sinks: list[Sink] = [sink] if publisher is None else [sink, publisher]
-    pipeline = Pipeline(source, colorizer, sinks, on_end=end, options=live)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, ended.set)
-    addresses = await sink.start()
-    try:
-        if publisher is not None:
-            publisher.start()
-        pipeline.start()
-        for address in addresses:
-            print(address, flush=True)
-        _LOG.info("serving %s at %s", source.name, ", ".join(addresses))
-        await ended.wait()
-    finally:
-        try:
-            await asyncio.to_thread(pipeline.stop)
-        finally:
-            if publisher is not None:
-                await asyncio.to_thread(publisher.stop)
-            await sink.stop()
     return 0

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from edgecolor.colorizer import Colorizer
-from edgecolor.commands.serve import serve
 from edgecolor.live import LiveOptions
 from edgecolor.logs import LogOptions, start_logging
+from edgecolor.serving import LiveServer, Parts
 from edgecolor.sinks.http import HttpOptions
 from edgecolor.sinks.publish import PublishOptions
 
@@ -44,5 +44,13 @@ def serve_live(
 ) -> None:
     """Serve until a signal comes or the source ends, then exit; by default at a free port of 127.0.0.1."""
     start_logging(LogOptions("warning"))
-    options = http or HttpOptions(address="127.0.0.1:0")
-    sys.exit(asyncio.run(serve(source, Colorizer(network=network or Vivid()), options, live, publish)))
+    parts = Parts(
+        source, Colorizer(network=network or Vivid()), http or HttpOptions(address="127.0.0.1:0"), live or LiveOptions(),
+        publish or PublishOptions(),
+    )
+
+    async def serve() -> None:
+        await LiveServer(parts).run()
+
+    asyncio.run(serve())
+    sys.exit(0)

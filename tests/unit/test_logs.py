@@ -83,6 +83,7 @@ def test_start_logging_sends_everything_once_at_its_level(tmp_path: Path, monkey
     with (tmp_path / "journal").open("w") as stream:
         status = os.fstat(stream.fileno())
         monkeypatch.setenv("JOURNAL_STREAM", f"{status.st_dev}:{status.st_ino}")
+        monkeypatch.setattr("edgecolor.journal.SOCKET", tmp_path / "absent")
         start_logging(LogOptions(), stream=stream)
         logging.getLogger("edgecolor.x").info("to the journal")
     assert (tmp_path / "journal").read_text() == "<6>edgecolor.x: to the journal\n"

@@ -336,7 +336,8 @@ def test_state_is_plain_and_counts(line: Line) -> None:
     source = state["source"]
     assert source.pop("last_good").endswith("+00:00") and source.pop("age_s") >= 0
     assert source == {
-        "name": "fed", "promised_rate": 0.0, "width": 48, "height": 32, "sequence": 2, "losses": {}, "reconnects": 0, "retry_in_s": None,
+        "name": "fed", "promised_rate": 0.0, "width": 48, "height": 32, "sequence": 2, "losses": {}, "reconnects": 0, "tries": 1,
+        "retry_in_s": None,
     }
     frames = state["frames"]
     assert frames["in"] == frames["out"] == 3 and frames["dropped"] == frames["placeholders"] == 0

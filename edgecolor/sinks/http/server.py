@@ -9,7 +9,7 @@ import asyncio
 import logging
 import socket
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -34,10 +34,12 @@ class HttpSink:
 
     state: what /state shows and /healthz judges by ("state" is "live" while all is well, "reason" tells why it is not).
     xmp: the packet that marks every JPEG with guessed colour (see provenance.py). Raises ServeError for TLS files that can not
-    be used.
+    be used. inherited: sockets that listen already at some of the options' addresses; they stay open.
     """
 
-    def __init__(self, state: Callable[[], dict[str, Any]], xmp: bytes, options: HttpOptions | None = None) -> None:
+    def __init__(
+        self, state: Callable[[], dict[str, Any]], xmp: bytes, options: HttpOptions | None = None, inherited: Sequence[socket.socket] = ()
+    ) -> None:
         self._options = options = options or HttpOptions()
         self._state = state
         self._encoder = Encoder(xmp, options.label, options.quality)
@@ -57,7 +59,7 @@ class HttpSink:
                 "and let a proxy do TLS")  # fmt: skip
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closing = False
-        self._listener = Listener(self._application(), options.viewers)
+        self._listener = Listener(self._application(), options.viewers, inherited)
 
     def _application(self) -> web.Application:
         app = web.Application(middlewares=[answer_errors, self._refuse_foreign_hosts, self._refuse_strangers])
@@ -69,6 +71,15 @@ class HttpSink:
         app.router.add_get("/metrics", self._serve_metrics)
         app.on_response_prepare.append(set_headers)
         return app
+
+    @property
+    def viewers(self) -> int:
+        """Streams at this moment."""
+        return self._viewers.total()
+
+    def mark_with(self, xmp: bytes) -> None:
+        """From now on mark JPEGs with guessed colour with this packet."""
+        self._encoder = Encoder(xmp, self._options.label, self._options.quality)
 
     # The pipeline's side
 

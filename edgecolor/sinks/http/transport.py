@@ -7,6 +7,7 @@ import logging
 import socket
 import ssl
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 from aiohttp import ClientConnectionResetError, web
@@ -29,9 +30,13 @@ _LOG = logging.getLogger(__name__)
 
 
 class Listener:
-    """Accepts connections for one web application. streams: how many of them may be streams at once."""
+    """Accepts connections for one web application. streams: how many of them may be streams at once.
 
-    def __init__(self, app: web.Application, streams: int) -> None:
+    inherited: sockets that listen already. They are used for the addresses that they have, and left open.
+    """
+
+    def __init__(self, app: web.Application, streams: int, inherited: Sequence[socket.socket] = ()) -> None:
+        self._inherited = {one.getsockname()[:2]: one for one in inherited}
         self._runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.5)
         self._servers: list[asyncio.Server] = []
         self._sockets: list[socket.socket] = []
@@ -41,8 +46,9 @@ class Listener:
     def bind(self, host: str, port: int) -> tuple[str, int]:
         """Take an address; returns it with its real port. Raises ServeError when it can not be had."""
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        given = self._inherited.get((host, port))
         try:
-            bound = socket.create_server((host, port), family=family, backlog=128)
+            bound = given.dup() if given is not None else socket.create_server((host, port), family=family, backlog=128)
         except OSError as error:
             self._close_sockets()
             why = (error.strerror or str(error)).partition(" (")[0]

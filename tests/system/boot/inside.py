@@ -1,0 +1,294 @@
+"""Runs in the booted machine as a service of its own: plays a user and bad luck, and writes what it finds as JSON lines.
+
+Standard library only. argv: the virtual environment, the folder with camera.py and stills, the file to write to.
+It judges nothing: tests/system/test_boot.py does.
+"""
+
+from __future__ import annotations
+
+import base64
+import ctypes
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+PREFIX, HERE, OUT = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
+UNIT, TOKEN = "edgecolor@front.service", "in-the-machine-only-0123456789"
+SETTINGS = Path("/etc/edgecolor/front.toml")
+COMMON = '[http]\ntoken_file = "token"\n[live]\nchroma_rate = 1.0\nretry_most = 3.0\n'
+DEMO = f'[source]\naddress = "demo"\n{COMMON}'
+CAMERA = f'[source]\naddress = "http://127.0.0.1:9000/"\ntimeout = 2.0\n{COMMON}'
+PTRACE_SEIZE, PTRACE_INTERRUPT, WALL = 0x4206, 0x4207, 0x40000000
+_OUT = Path(OUT).open("w", buffering=1)  # noqa: SIM115 - open until the machine ends
+
+
+def tell(step: str, **findings: Any) -> None:
+    _OUT.write(json.dumps({"step": step, "at": round(time.monotonic(), 1), **findings}) + "\n")
+
+
+def run(*command: str | Path) -> tuple[int, str]:
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False, timeout=120)
+    return done.returncode, done.stdout + done.stderr
+
+
+def shown(*names: str) -> dict[str, str]:
+    _, text = run("systemctl", "show", f"--property={','.join(names)}", UNIT)
+    return dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
+
+
+def status_with(words: str) -> str | None:
+    text = shown("StatusText")["StatusText"]
+    return text if words in text else None
+
+
+def pid() -> int:
+    return int(shown("MainPID")["MainPID"])
+
+
+def journal() -> str:
+    return run("journalctl", "--no-pager", "-o", "cat", "-u", UNIT)[1]
+
+
+def get(path: str) -> tuple[int, dict[str, str], bytes]:
+    connection = http.client.HTTPConnection("127.0.0.1", 8080, timeout=10)
+    try:
+        connection.request("GET", path, headers={"Authorization": f"Bearer {TOKEN}"})
+        answer = connection.getresponse()
+        return answer.status, {k.lower(): v for k, v in answer.getheaders()}, answer.read()
+    finally:
+        connection.close()
+
+
+def state() -> dict[str, Any]:
+    return json.loads(get("/state")[2])
+
+
+def until(what: str, condition: Callable[[], Any], seconds: float = 90) -> tuple[Any, float]:
+    """What the condition gave once it was true, and the seconds that it took."""
+    begin, last = time.monotonic(), ""
+    while time.monotonic() < begin + seconds:
+        try:
+            if found := condition():
+                return found, round(time.monotonic() - begin, 2)
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            last = repr(error)
+        time.sleep(0.2)
+    raise TimeoutError(f"{what}: not within {seconds:.0f} s {last}")
+
+
+def colour() -> bytes | None:
+    status, headers, body = get("/snapshot.jpg")
+    return body if status == 200 and headers.get("x-edgecolor-origin") == "guess" else None
+
+
+class Viewer:
+    """Reads the stream for ever, counts the parts and keeps the last one's origin."""
+
+    def __init__(self) -> None:
+        self.parts, self.origin, self.ended = 0, "", False
+        self._connection = http.client.HTTPConnection("127.0.0.1", 8080, timeout=60)
+        self._connection.request("GET", "/stream.mjpg", headers={"Authorization": f"Bearer {TOKEN}"})
+        self._socket = self._connection.sock  # the connection lets go of it with the answer
+        self._answer = self._connection.getresponse()
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def close(self) -> None:
+        """As one who goes: the thread ends by it."""
+        self._socket.shutdown(socket.SHUT_RDWR)
+
+    def _read(self) -> None:
+        length = 0
+        try:
+            while line := self._answer.readline():
+                name, _, value = line.decode("latin-1").strip().partition(": ")
+                if name == "Content-Length":
+                    length = int(value)
+                elif name == "X-EdgeColor-Origin":
+                    self.origin = value
+                elif not line.strip() and length:
+                    self._answer.read(length)
+                    length, self.parts = 0, self.parts + 1
+        except OSError:
+            pass
+        self.ended = True
+
+
+def files() -> set[str]:
+    """All that stands on the disk, but for what systemd itself writes as it goes."""
+    _, text = run("find", "/", "-xdev", "-not", "-path", "/var/log/journal/*", "-not", "-path", "/root/.cache/*")
+    return {line for line in text.splitlines() if "/systemd-private-" not in line and "__pycache__" not in line}
+
+
+def back(name: str, process: int, begin: float) -> None:
+    """Wait until another process than ``process`` serves, and tell."""
+    until(f"{name}: a new process", lambda: pid() not in (0, process), 120)
+    until(f"{name}: active", lambda: shown("ActiveState")["ActiveState"] == "active", 90)
+    until(f"{name}: live", lambda: state()["state"] == "live", 60)
+    tell(name, seconds=round(time.monotonic() - begin, 1), **shown("NRestarts", "StatusText"))
+
+
+def install() -> None:
+    edgecolor = PREFIX / "bin/edgecolor"
+    code, text = run(edgecolor, "service", "install", "front")
+    again, repeated = run(edgecolor, "service", "install")
+    tell("install", code=code, text=text, again=again, repeated=repeated)
+    Path("/etc/edgecolor/front.secrets/token").write_text(TOKEN + "\n")
+    SETTINGS.write_text(DEMO)
+
+
+def start() -> None:
+    begin = time.monotonic()
+    code, text = run("systemctl", "start", UNIT)
+    took = round(time.monotonic() - begin, 1)
+    tell("start", code=code, text=text + (journal() if code else ""), seconds=took, status=get("/healthz")[0], **shown("ActiveState"))
+    still, took = until("colour", colour)
+    viewer = Viewer()
+    status, _ = until("systemd is told", lambda: status_with("colour guesses/s"), 30)
+    tell("colour", seconds=took, jpeg=base64.b64encode(still).decode(), status=status, parts=viewer.parts, stranger=stranger())
+    viewer.close()
+    uid = next(line.split()[1] for line in Path(f"/proc/{pid()}/status").read_text().splitlines() if line.startswith("Uid:"))
+    tell("user", uid=int(uid), state=oct(Path("/var/lib/private/edgecolor/front").stat().st_mode & 0o777))
+
+
+def stranger() -> int:
+    connection = http.client.HTTPConnection("127.0.0.1", 8080, timeout=10)
+    connection.request("GET", "/state")
+    return connection.getresponse().status
+
+
+def freeze() -> None:
+    process, begin = pid(), time.monotonic()
+    os.kill(process, signal.SIGSTOP)
+    back("freeze", process, begin)
+
+
+def hang() -> None:
+    """Stop every thread but the first, which runs the event loop; a debugger would do it so."""
+    process = pid()
+    for _ in range(20):
+        holder = os.fork()
+        if holder == 0:
+            _hold(process)
+        time.sleep(1.0)
+        try:
+            answers = get("/healthz")[0]
+            break
+        except OSError:  # a thread was stopped while it held the interpreter's lock: that would be another test
+            os.kill(holder, signal.SIGKILL)
+            os.waitpid(holder, 0)
+            time.sleep(1.0)
+    begin = time.monotonic()
+    until("no heartbeat is told", lambda: "no heartbeat" in journal(), 60)
+    told = round(time.monotonic() - begin, 1)
+    tell("hang begins", healthz=answers, told_after=told, **shown("StatusText"))
+    back("hang", process, begin)
+    os.waitpid(holder, 0)
+    text = journal()
+    traced, threads = "Fatal Python error: Aborted" in text, text.count("Thread 0x")
+    tell("hang journal", watchdog=text.count("Watchdog timeout"), traceback=traced, threads=threads)
+
+
+def _hold(process: int) -> None:
+    ptrace = ctypes.CDLL(None, use_errno=True).ptrace
+    ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
+    for task in Path(f"/proc/{process}/task").iterdir():
+        if int(task.name) != process:
+            ptrace(PTRACE_SEIZE, int(task.name), None, None)
+            ptrace(PTRACE_INTERRUPT, int(task.name), None, None)
+    while True:
+        try:
+            os.waitpid(-1, WALL)
+        except ChildProcessError:  # all are gone
+            os._exit(0)
+
+
+def kill() -> None:
+    process, begin = pid(), time.monotonic()
+    os.kill(process, signal.SIGKILL)
+    back("kill", process, begin)
+
+
+def reload() -> subprocess.Popen[bytes]:
+    process, viewer = pid(), Viewer()
+    until("the viewer sees something", lambda: viewer.parts > 2)
+    SETTINGS.write_text(DEMO.replace("chroma_rate", "chroma_rat"))
+    code, _ = run("systemctl", "reload", UNIT)
+    status, _ = until("a refusal", lambda: status_with("refused"), 30)
+    tell("bad reload", code=code, status=status, name=state()["source"]["name"], logged="front.toml:" in journal())
+    camera = subprocess.Popen([sys.executable, HERE / "camera.py", HERE / "stills", "4"])
+    SETTINGS.write_text(CAMERA)
+    begin = time.monotonic()
+    code, _ = run("systemctl", "reload", UNIT)
+    until("another source", lambda: "9000" in state()["source"]["name"], 30)
+    until("it is live", lambda: state()["state"] == "live" and viewer.origin == "guess", 60)
+    before = viewer.parts
+    until("the same viewer sees it", lambda: viewer.parts > before + 3, 30)
+    tell("reload", code=code, seconds=round(time.monotonic() - begin, 1), same_process=pid() == process, viewer_ended=viewer.ended,
+         **shown("StatusText"))  # fmt: skip
+    camera.kill()
+    camera.wait()
+    begin = time.monotonic()
+    until("the loss", lambda: state()["state"] == "lost", 30)
+    lost = round(time.monotonic() - begin, 1)
+    until("the viewer is told", lambda: viewer.origin == "placeholder", 30)
+    status, _ = until("systemd is told", lambda: status_with("lost: "), 30)
+    time.sleep(30)  # longer than the watchdog waits: a lost camera is no hang
+    tell("loss", seconds=lost, status=status, same_process=pid() == process, viewer_ended=viewer.ended)
+    camera = subprocess.Popen([sys.executable, HERE / "camera.py", HERE / "stills", "4"])
+    _, took = until("it is back", lambda: state()["state"] == "live" and viewer.origin == "guess", 60)
+    tell("regain", seconds=took, same_process=pid() == process, viewer_ended=viewer.ended)
+    return camera
+
+
+def end(camera: subprocess.Popen[bytes], before: set[str]) -> None:
+    process = pid()
+    rss = next(line.split()[1] for line in Path(f"/proc/{process}/status").read_text().splitlines() if line.startswith("VmRSS"))
+    memory = shown("MemoryCurrent", "MemoryPeak", "NRestarts", "TasksCurrent")
+    tell("memory", rss_mb=int(rss) // 1024, **{k: int(v) for k, v in memory.items()})
+    begin = time.monotonic()
+    code, _ = run("systemctl", "stop", UNIT)
+    tell("stop", code=code, seconds=round(time.monotonic() - begin, 2), **shown("ActiveState", "Result", "ExecMainStatus"))
+    camera.kill()
+    camera.wait()
+    code, text = run(PREFIX / "bin/edgecolor", "service", "uninstall")
+    again, _ = run(PREFIX / "bin/edgecolor", "service", "uninstall")
+    running = [path.name for path in Path("/proc").glob("[0-9]*") if b"edgecolor" in _command(path) and b"inside.py" not in _command(path)]
+    secrets = [str(path) for path in Path("/run/credentials").glob("*edgecolor*")]
+    tell("uninstall", code=code, again=again, text=text, running=running, secrets=secrets, files=sorted(files() - before))
+
+
+def _command(process: Path) -> bytes:
+    try:
+        return (process / "cmdline").read_bytes()
+    except OSError:
+        return b""
+
+
+def main() -> None:
+    tell("booted", python=sys.version.split()[0], systemd=run("systemctl", "--version")[1].split("\n")[0])
+    before = files()
+    for step in (install, start, freeze, kill):
+        step()
+    camera = reload()
+    hang()
+    end(camera, before)
+    tell("done")
+
+
+try:
+    main()
+except BaseException:  # noqa: BLE001 - whatever it is, the host must know
+    tell("failed", error=traceback.format_exc(), journal=journal()[-6000:], **shown("ActiveState", "StatusText", "Result"))
+finally:
+    _OUT.flush()
+    run("systemctl", "poweroff", "--force", "--force")

@@ -1,0 +1,134 @@
+"""A Debian 13 that boots: its tree with our wheel in a virtual environment, a disk made of it, and QEMU, which emulates a processor.
+
+Trees are kept in .vm/ of the checkout, under the hash of what they were made from; remove the folder to make them anew.
+Making one needs root: packages are configured in it, and pip runs in it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT, need
+
+CACHE = ROOT / ".vm"
+PYTHON = "3.13"
+_NEWEST_GLIBC, _OLDEST_GLIBC = 41, 17  # 2.x: which manylinux wheels pip would take there
+_INCLUDED = "systemd-sysv,udev,linux-image-cloud-amd64,python3,python3-venv"
+_LEFT_OUT = ("doc", "man", "locale", "info")
+# NVMe and ext4 are built into Debian's cloud kernel: it boots without an initial RAM disk, which spares half a minute.
+# Nehalem has no AVX: what runs there runs on every x86-64 board.
+_MACHINE = ("-accel", "tcg", "-cpu", "Nehalem", "-smp", "1", "-nographic", "-no-reboot", "-nic", "none")
+_DISK_MB = 1400
+
+
+def _run(*command: str | Path) -> None:
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(map(str, command))} failed:\n{done.stderr[-3000:]}")
+
+
+@dataclass(frozen=True)
+class Wheel:
+    """A wheel of ours: its file, version and requirements."""
+
+    path: Path
+    version: str
+    needs: tuple[str, ...]
+
+    @classmethod
+    def read(cls, path: Path) -> Wheel:
+        with zipfile.ZipFile(path) as archive:
+            metadata = archive.read(next(name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))).decode()
+        lines = metadata.splitlines()
+        version = next(line.removeprefix("Version: ") for line in lines if line.startswith("Version: "))
+        return cls(path, version, tuple(line for line in lines if line.startswith("Requires-Dist:")))
+
+    @property
+    def prefix(self) -> str:
+        """Its virtual environment in the tree, without the leading slash."""
+        return f"opt/edgecolor/{self.version}"
+
+
+def tree(wheel: Wheel) -> Path:
+    """The root of a Debian with the wheel installed in /opt/edgecolor/VERSION, as a user would do it (some 650 MB)."""
+    mmdebstrap = need("mmdebstrap", "mmdebstrap")
+    if os.geteuid() != 0:
+        message = "a Debian that boots is made by root only"
+        if os.environ.get("CI") == "true":
+            pytest.fail(message)
+        pytest.skip(message)
+    options = ["--mode=root", "--variant=minbase", f"--include={_INCLUDED}",
+               *(f"--dpkgopt=path-exclude=/usr/share/{d}/*" for d in _LEFT_OUT)]  # fmt: skip
+    root = CACHE / f"trixie-{hashlib.sha256(chr(0).join((*options, wheel.version, *wheel.needs)).encode()).hexdigest()[:12]}"
+    if not root.exists():
+        shutil.rmtree(CACHE, ignore_errors=True)
+        CACHE.mkdir()
+        with tempfile.TemporaryDirectory(dir=CACHE) as folder:
+            made = Path(folder) / "root"
+            _run("nice", "-n", "5", mmdebstrap, *options, "trixie", made)
+            _run("chroot", made, "/usr/bin/python3", "-m", "venv", f"/{wheel.prefix}")
+            _download(wheel, made / "wheels")
+            _pip(made, wheel, "--find-links=/wheels", f"/wheels/{wheel.path.name}")
+            shutil.rmtree(made / "wheels")
+            made.rename(root)
+    shutil.copy(wheel.path, root)
+    _pip(root, wheel, "--no-deps", "--force-reinstall", f"/{wheel.path.name}")
+    (root / wheel.path.name).unlink()
+    return root
+
+
+def _download(wheel: Wheel, folder: Path) -> None:
+    """The wheel and all that it needs, as pip would take them on that release: from outside, where the network is."""
+    platforms = [f"--platform=manylinux_2_{minor}_x86_64" for minor in range(_NEWEST_GLIBC, _OLDEST_GLIBC - 1, -1)]
+    _run(sys.executable, "-m", "pip", "download", "--quiet", "--only-binary=:all:", "--implementation=cp", f"--python-version={PYTHON}",
+         *platforms, "--platform=manylinux2014_x86_64", "--dest", folder, wheel.path)  # fmt: skip
+
+
+def _pip(root: Path, wheel: Wheel, *arguments: str) -> None:
+    _run("chroot", root, f"/{wheel.prefix}/bin/pip", "install", "--quiet", "--no-index", "--no-cache-dir", *arguments)
+
+
+def disk(root: Path, files: Mapping[str, Path | str], image: Path) -> None:
+    """An ext4 disk of a tree with further ``files``: paths in it -> files here, or their text; a text may be "-> TARGET", a link."""
+    mke2fs = need("mke2fs", "e2fsprogs") if shutil.which("mke2fs") else need("/usr/sbin/mke2fs", "e2fsprogs")
+    for place, content in files.items():
+        path = root / place
+        path.unlink(missing_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if isinstance(content, Path):
+            shutil.copy(content, path)
+        elif content.startswith("-> "):
+            path.symlink_to(content.removeprefix("-> "))
+        else:
+            path.write_text(content)
+    _run("nice", "-n", "5", mke2fs, "-q", "-t", "ext4", "-E", "root_owner=0:0", "-d", root, image, f"{_DISK_MB}M")
+
+
+def boot(root: Path, image: Path, findings: Path, console: Path, memory_mb: int, seconds: float) -> None:
+    """Boot the disk, whose changes are thrown away, and wait until the machine powers itself off.
+
+    What it writes to /dev/vport0p1 goes to ``findings``. Raises TimeoutError after ``seconds``.
+    """
+    kernel = next((root / "boot").glob("vmlinuz-*"))
+    command = [
+        "nice", "-n", "5", need("qemu-system-x86_64", "qemu-system-x86"), *_MACHINE, "-m", str(memory_mb), "-kernel", str(kernel),
+        "-append", "root=/dev/nvme0n1 rw console=ttyS0 quiet systemd.show_status=0 systemd.log_level=warning",
+        "-drive", f"file={image},if=none,id=disk,format=raw,snapshot=on", "-device", "nvme,serial=1,drive=disk",
+        "-device", "virtio-serial-pci", "-chardev", f"file,id=findings,path={findings}", "-device", "virtserialport,chardev=findings",
+    ]  # fmt: skip
+    with console.open("wb") as output:
+        try:
+            subprocess.run(command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, timeout=seconds, check=True)
+        except subprocess.TimeoutExpired:
+            raise TimeoutError(f"the machine did not end within {seconds:.0f} s") from None
