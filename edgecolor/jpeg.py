@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import simplejpeg
 
-from edgecolor.color import to_bt601
+from edgecolor.bt601 import to_bt601
 from edgecolor.errors import FrameError
 from edgecolor.frame import Frame, Plane
 

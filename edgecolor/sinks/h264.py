@@ -11,7 +11,7 @@ import av
 import numpy as np
 from av.video.frame import PictureType
 
-from edgecolor.color import to_bt601
+from edgecolor.bt601 import to_bt601
 from edgecolor.errors import PublishError
 from edgecolor.frame import ColorRange, Frame, Plane
 from edgecolor.label import burn

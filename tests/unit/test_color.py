@@ -5,6 +5,7 @@ import pytest
 from skimage import color as witness
 
 from edgecolor import color
+from edgecolor.bt601 import to_bt601
 from edgecolor.frame import Frame
 
 # Sharma, Wu and Dalal do not list sRGB; these are the sRGB primaries' L*a*b* (D65) as published by Bruce Lindbloom's calculator.
@@ -113,7 +114,7 @@ def test_to_bt601_shows_the_same_colours(dtype: type, color_range: str) -> None:
     y = color.luma_code(color.rgb_to_luma(rgb, "bt709"), dtype, color_range)
     cb, cr = color.chroma_planes(color.rgb_to_chroma(rgb[::2, ::2], "bt709"), dtype, color_range)
     frame = Frame(y, cb, cr, color_range, "bt709", pts=2.0, sequence=5)
-    done = color.to_bt601(frame)
+    done = to_bt601(frame)
     assert (done.matrix, done.color_range, done.pts, done.sequence, done.y.dtype) == ("bt601", color_range, 2.0, 5, dtype)
     # In the middle of the patches, away from where chroma is interpolated.
     inner = (slice(4, None, 8), slice(4, None, 8))
@@ -129,13 +130,13 @@ def test_to_bt601_shows_the_same_colours(dtype: type, color_range: str) -> None:
 def test_to_bt601_leaves_alone_what_needs_nothing() -> None:
     y, gray = np.arange(63, dtype=np.uint8).reshape(9, 7), np.full((5, 4), 128, np.uint8)
     same = Frame(y, gray, gray)
-    assert color.to_bt601(same) is same
-    without = color.to_bt601(Frame(y, matrix="bt709"))
+    assert to_bt601(same) is same
+    without = to_bt601(Frame(y, matrix="bt709"))
     assert without.matrix == "bt601" and without.y is y
-    done = color.to_bt601(Frame(y, gray, gray, matrix="bt709"))
+    done = to_bt601(Frame(y, gray, gray, matrix="bt709"))
     assert (done.y == y).all() and (done.cb == 128).all() and (done.cr == 128).all(), "gray is the same under both"
 
 
 def test_to_bt601_saturates() -> None:
     y, chroma = np.full((4, 4), 250, np.uint8), np.full((2, 2), 255, np.uint8)
-    assert (color.to_bt601(Frame(y, chroma, chroma, matrix="bt709")).y == 255).all()
+    assert (to_bt601(Frame(y, chroma, chroma, matrix="bt709")).y == 255).all()

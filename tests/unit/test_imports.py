@@ -16,6 +16,7 @@ LAYERS = {
     "errors": set(),
     "frame": {"errors"},
     "color": {"frame"},
+    "bt601": {"color", "frame"},
     "quantization": {"color", "frame"},
     "interpreter": {"errors"},
     "assets": {"errors", "interpreter"},

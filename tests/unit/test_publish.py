@@ -13,7 +13,7 @@ import av
 import numpy as np
 import pytest
 
-from edgecolor.color import to_bt601
+from edgecolor.bt601 import to_bt601
 from edgecolor.credentials import Secret
 from edgecolor.errors import ConfigError, CredentialsError, PublishError
 from edgecolor.frame import Frame
