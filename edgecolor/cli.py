@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from edgecolor import __version__
 from edgecolor.errors import ConfigError, EdgeColorError
 
-COMMANDS = ("colorize", "serve", "config", "service", "benchmark", "doctor")
+COMMANDS = ("colorize", "compare", "serve", "config", "service", "benchmark", "doctor")
 
 
 def build_parser() -> argparse.ArgumentParser:

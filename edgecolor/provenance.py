@@ -1,16 +1,20 @@
-"""Says in a picture's XMP that its colours were guessed: IPTC's DigitalSourceType, and which model guessed.
+"""Says in a file's metadata that its colours were guessed: IPTC's DigitalSourceType, and which model guessed.
 
-Sources: IPTC Photo Metadata 2023.2 (Iptc4xmpExt:DigitalSourceType), ISO 16684-1 (XMP, its packet wrapper and RDF).
+Sources: IPTC Photo Metadata 2023.2 (Iptc4xmpExt:DigitalSourceType), ISO 16684-1 (XMP, its packet wrapper and RDF),
+ISO 16684-3 and Adobe's XMP specification part 3, section 1.2.7 (XMP in the ISO base media file format).
 """
 
 from __future__ import annotations
 
+import struct
 import xml.etree.ElementTree as ET
+from collections.abc import Mapping
 
 from edgecolor.assets import Model
 
 DIGITAL_SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/algorithmicallyEnhanced"
 LARGEST_PACKET = 65_000  # what one JPEG segment can hold, with its prefix
+_XMP_BOX = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
 
 _RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 _META = "adobe:ns:meta/"
@@ -60,6 +64,24 @@ def mark(packet: bytes | None, tool: str) -> bytes:
     root = _parse(packet)
     marked = _wrap(root if root is not None else _empty(), tool)
     return marked if len(marked) <= LARGEST_PACKET else _wrap(_empty(), tool)
+
+
+def video_metadata(tool: str, existing: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Tags for a video container that declare guessed colours, to be laid over the input's own tags. tool: see creator_tool.
+
+    existing: the input's tags. Its comment is kept, in front of ours; marking twice changes nothing. Keys are those of FFmpeg:
+    every container has a place for "comment"; Matroska and WebM also keep the other two, which name the same facts for machines.
+    """
+    statement = f"The colours are guessed by {tool}; they are synthetic and no evidence. {DIGITAL_SOURCE_TYPE}"
+    found = next((value for key, value in (existing or {}).items() if key.lower() == "comment"), "")
+    comment = found if statement in found else f"{found}\n{statement}" if found else statement
+    return {"comment": comment, "DIGITAL_SOURCE_TYPE": DIGITAL_SOURCE_TYPE, "CREATOR_TOOL": tool}
+
+
+def xmp_box(tool: str) -> bytes:
+    """A whole box with an XMP packet that declares guessed colours, to be put at the end of an MP4 file as it is."""
+    packet = mark(None, tool)
+    return struct.pack(">I4s", 24 + len(packet), b"uuid") + _XMP_BOX + packet
 
 
 def _parse(packet: bytes | None) -> ET.Element | None:

@@ -1,19 +1,22 @@
-"""``edgecolor colorize IN... -o OUT``: pictures with guessed colours, file by file or folder by folder."""
+"""``edgecolor colorize IN... -o OUT``: pictures and videos with guessed colours, file by file or whole archives."""
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections import Counter
+from contextlib import nullcontext
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgecolor.errors import EdgeColorError, PictureError
+from edgecolor.errors import ConfigError
 
 if TYPE_CHECKING:
-    from edgecolor.colorizer import Colorizer
-    from edgecolor.plan import Job
+    from edgecolor.archive.display import Display
+    from edgecolor.archive.job import Settings
+    from edgecolor.archive.run import Run
 
-_BAR_WIDTH = 30
+_LABELS = ("top-left", "top-right", "bottom-left", "bottom-right")
+_MOST_JOBS = 256
 
 
 def add_parser(subparsers: Any) -> None:
@@ -22,24 +25,74 @@ def add_parser(subparsers: Any) -> None:
 
     parser = subparsers.add_parser(
         "colorize",
-        help="colorize pictures",
-        description="Give gray pictures colours. Luma, EXIF, colour profile, resolution and transparency are kept; pictures that are "
-        "in colour already are copied. Exit code: 0 all done, 1 some failed, 2 wrong usage.",
+        help="colorize pictures, videos and folders of them",
+        description="Give gray pictures and videos colours. Luma, EXIF, colour profile, resolution, transparency, sound and timestamps are "
+        "kept; what is in colour already is copied. A run into a folder that was ended, however, goes on when the same command is given "
+        "again: files that are done are skipped. Exit code: 0 all done, 1 some failed, 2 wrong usage.",
     )
-    parser.add_argument("inputs", nargs="+", metavar="IN", help="pictures (JPEG, PNG, WebP, TIFF, BMP) or folders of them")
+    parser.add_argument("inputs", nargs="+", metavar="IN", help="pictures (JPEG, PNG, WebP, TIFF, BMP, FITS), videos, or folders of them")
     parser.add_argument("-o", "--output", required=True, metavar="OUT", help="a folder; or a file when IN is one file")
-    parser.add_argument("--format", choices=("jpeg", "png", "webp", "tiff"), help="format of every output (default: the input's)")
+    parser.add_argument("--format", choices=("jpeg", "png", "webp", "tiff"), help="format of every picture (default: the input's)")
     parser.add_argument("--quality", type=_quality, default=95, metavar="1..100", help="of JPEG and WebP (95); 100 makes WebP lossless")
-    parser.add_argument("--overwrite", action="store_true", help="replace outputs that exist")
-    parser.add_argument("--force", action="store_true", help="colorize pictures that are already in colour, from their luma")
+    parser.add_argument("--overwrite", action="store_true", help="replace all outputs that exist")
+    parser.add_argument("--update", action="store_true", help="replace the outputs whose source, settings or model have changed")
+    parser.add_argument("--force", action="store_true", help="colorize what is already in colour, from its luma")
     parser.add_argument("--max-megapixels", type=_positive, default=200.0, metavar="N", help="refuse larger pictures (200)")
-    parser.add_argument("--quiet", action="store_true", help="print failures only")
+    run = parser.add_argument_group("run")
+    run.add_argument("--jobs", type=_jobs, default=1, metavar="N", help="files at a time, each in a process of its own (1)")
+    run.add_argument("--dry-run", action="store_true", help="say what would be done, and write nothing")
+    run.add_argument("--json", action="store_true", help="one JSON object a line on stdout: each file, progress, and a summary")
+    run.add_argument("--no-space-check", action="store_true", help="start even when the disk looks too small")
+    run.add_argument("--quiet", action="store_true", help="print failures only")
+    video = parser.add_argument_group("videos")
+    video.add_argument("--codec", metavar="NAME", help="of the picture; ffv1 is lossless (default: by the container)")
+    video.add_argument("--crf", type=_crf, metavar="0..63", help="constant rate factor: lower is better and larger")
+    video.add_argument("--preset", metavar="NAME", help="the encoder's speed: ultrafast ... veryslow")
+    video.add_argument("--verify-luma", action="store_true", help="decode the result again and compare its luma with the source's")
+    video.add_argument("--every", type=_every, metavar="N", help="guess every so many frames; those between follow motion")
+    video.add_argument("--smoothing", type=_seconds, metavar="S", help="time constant of colour, seconds; 0 guesses frame by frame")
+    video.add_argument("--deinterlace", action="store_true", help="make whole pictures of fields (this changes luma)")
+    video.add_argument("--leave-out", action="store_true", help="leave out what the output's container can not hold, instead of failing")
+    video.add_argument("--label", choices=_LABELS, help="burn a line that says so into the picture, in that corner")
+    c2pa = parser.add_argument_group("signing (C2PA, pip install 'edgecolor[c2pa]')")
+    c2pa.add_argument("--c2pa-certificate", type=Path, metavar="PEM", help="sign each export: the certificate, and those that vouch for it")
+    c2pa.add_argument("--c2pa-key", type=Path, metavar="PEM", help="the certificate's private key, readable by its owner only")
     add_model_options(parser)
 
 
 def _quality(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text) <= 100:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 to 100")
+    return _whole(text, 1, 100)
+
+
+def _jobs(text: str) -> int:
+    return _whole(text, 1, _MOST_JOBS)
+
+
+def _every(text: str) -> int:
+    return _whole(text, 1, 1000)
+
+
+def _crf(text: str) -> float:
+    return _number(text, 63)
+
+
+def _seconds(text: str) -> float:
+    return _number(text, 60)
+
+
+def _number(text: str, most: float) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= most:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to {most:g}")
+    return value
+
+
+def _whole(text: str, least: int, most: int) -> int:
+    if not (text.isascii() and text.isdecimal()) or not least <= int(text) <= most:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {least} to {most}")
     return int(text)
 
 
@@ -55,91 +108,60 @@ def _positive(text: str) -> float:
 
 def run(arguments: argparse.Namespace) -> int:
     """Colorize; returns 0, or 1 when a file failed. Raises ConfigError, ModelError and the like before any work."""
-    from edgecolor.colorizer import Colorizer
+    from edgecolor.archive.display import Display
+    from edgecolor.archive.manifest import Manifest
+    from edgecolor.archive.progress import Progress
+    from edgecolor.archive.run import Options, Run, is_video
+    from edgecolor.archive.workers import Network
     from edgecolor.plan import make_plan
 
-    plan = make_plan(arguments.inputs, arguments.output, arguments.format, overwrite=arguments.overwrite)
-    for failure in plan.failures:
-        _report(str(failure))
-    counts: Counter[str] = Counter(failed=len(plan.failures))
-    colorizer = None
-    if plan.jobs:
-        colorizer = Colorizer(arguments.model, arguments.runtime, arguments.threads, arguments.delegate)
-    bar = not arguments.quiet and sys.stderr.isatty() and len(plan.jobs) > 1
-    for number, job in enumerate(plan.jobs):
-        if bar:
-            _draw_bar(number, len(plan.jobs), job.source.name)
-        assert colorizer is not None
-        try:
-            counts[_process(job, colorizer, arguments)] += 1
-        except (EdgeColorError, MemoryError) as error:
-            counts["failed"] += 1
-            _report(_reason(job, error), over_bar=bar)
-    if bar:
-        _clear_line()
-    if not arguments.quiet:
-        if plan.single and plan.jobs and not counts["failed"]:
-            if counts["copied"]:
-                print(f"{_printable(str(plan.jobs[0].source))}: already in colour, left as it is; --force colorizes it", file=sys.stderr)
-            print(_printable(str(plan.jobs[0].target)))
-        else:
-            print(_summary(counts, plan.others))
-    return 1 if counts["failed"] else 0
+    if arguments.jobs > 1 and arguments.delegate:
+        raise ConfigError("--jobs: one process at a time can use a Coral; drop --jobs or --delegate")
+    plan = make_plan(arguments.inputs, arguments.output, arguments.format)
+    settings = _settings(arguments)
+    threads = 1 if arguments.threads is None and arguments.jobs > 1 else arguments.threads
+    network = Network(arguments.model, arguments.runtime, threads, arguments.delegate)
+    options = Options(arguments.jobs, arguments.overwrite, arguments.update, arguments.dry_run, not arguments.no_space_check)
+    videos = sum(c.size for c in plan.candidates if is_video(c))
+    progress = Progress(len(plan.candidates), videos, sum(c.size for c in plan.candidates) - videos, arguments.jobs)
+    display = Display(progress, json_lines=arguments.json, quiet=arguments.quiet)
+    with nullcontext() if plan.to_file else Manifest(plan.out, writing=not arguments.dry_run) as manifest:
+        work = Run(plan, settings, network, options, manifest, display, progress)
+        work.go()
+    _conclude(work, arguments, display)
+    return 1 if work.counts["failed"] or work.counts["left"] else 0
 
 
-def _process(job: Job, colorizer: Colorizer, arguments: argparse.Namespace) -> str:
-    """Do one job; returns "colorized" or "copied"."""
-    from edgecolor.monochrome import is_monochrome
-    from edgecolor.pictures import colorize_picture, transcode_picture
-    from edgecolor.sinks.files import write_file
-    from edgecolor.sources.images import open_picture
+def _settings(arguments: argparse.Namespace) -> Settings:
+    from edgecolor.archive.job import Settings
+    from edgecolor.assets import load_model
 
-    picture = open_picture(job.source, arguments.max_megapixels)
-    gray = arguments.force or is_monochrome(picture.sample)
-    if gray:
-        content = colorize_picture(picture, colorizer, job.format, arguments.quality)
-    elif job.format == picture.header.format:
-        content = picture.data
-    else:
-        content = transcode_picture(picture, job.format, arguments.quality)
-    write_file(job.target, content, overwrite=arguments.overwrite)
-    return "colorized" if gray else "copied"
+    signature = None
+    if arguments.c2pa_certificate or arguments.c2pa_key:
+        if not (arguments.c2pa_certificate and arguments.c2pa_key):
+            raise ConfigError("--c2pa-certificate and --c2pa-key belong together")
+        from edgecolor.signing import Signature, Signer
 
-
-def _reason(job: Job, error: EdgeColorError | MemoryError) -> str:
-    if isinstance(error, MemoryError):
-        error = PictureError("there is not enough memory for it")
-    text = str(error)
-    return text if text.startswith(f"{job.source}: ") else f"{job.source}: {text}"
+        signature = Signature(arguments.c2pa_certificate, arguments.c2pa_key)
+        Signer(signature)  # what is wrong with them is said before any work
+    return Settings(
+        str(load_model(arguments.model).card["sha256"]), arguments.format, arguments.quality, arguments.force, arguments.max_megapixels,
+        arguments.codec, arguments.crf, arguments.preset, arguments.label, arguments.every, arguments.smoothing, arguments.deinterlace,
+        arguments.leave_out, arguments.verify_luma, signature, signature.fingerprint() if signature else "",
+    )  # fmt: skip
 
 
-def _summary(counts: Counter[str], others: int) -> str:
-    parts = [f"{counts['colorized']} colorized"]
-    if counts["copied"]:
-        parts.append(f"{counts['copied']} already in colour (copied)")
-    if counts["failed"]:
-        parts.append(f"{counts['failed']} failed")
-    if others:
-        parts.append(f"{others} other file{'s' * (others > 1)} skipped")
-    return ", ".join(parts)
+def _conclude(work: Run, arguments: argparse.Namespace, display: Display) -> None:
+    from edgecolor.archive.display import printable, report
 
-
-def _printable(text: str) -> str:
-    """Text in which what a terminal would act on, or could not show, is escaped: file names may hold anything."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
-
-
-def _report(message: str, over_bar: bool = False) -> None:
-    if over_bar:
-        _clear_line()
-    print(f"edgecolor colorize: {_printable(message)}", file=sys.stderr)
-
-
-def _clear_line() -> None:
-    print("\r\x1b[K", end="", file=sys.stderr, flush=True)
-
-
-def _draw_bar(done: int, total: int, name: str) -> None:
-    filled = _BAR_WIDTH * done // total
-    bar = "#" * filled + "." * (_BAR_WIDTH - filled)
-    print(f"\r\x1b[K[{bar}] {done}/{total} {_printable(name)[:40]}", end="", file=sys.stderr, flush=True)
+    if work.stopped:
+        left = work.counts["left"]
+        report(f"{work.stopped}; {left} file{'s were' if left != 1 else ' was'} not tried. Make room, and give the same command again")
+    if work.only is None or work.counts["failed"] or arguments.json or arguments.dry_run:
+        display.summary(work.counts, work.others, work.stopped)
+    elif not arguments.quiet:
+        source, target, result = work.only
+        said = {"copied": "already in colour, left as it is; --force colorizes it", "finished": "done before; --overwrite does it again"}
+        if result in said:
+            print(f"{printable(str(source))}: {said[result]}", file=sys.stderr)
+        print(printable(str(target)))

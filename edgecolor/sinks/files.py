@@ -6,19 +6,31 @@ import contextlib
 import errno
 import os
 import secrets
+from collections.abc import Iterator
 from pathlib import Path
 
-from edgecolor.errors import OutputError
+from edgecolor.errors import DiskFullError, OutputError
 
 TEMPORARY_PREFIX = ".edgecolor-"
 TEMPORARY_SUFFIX = ".part"
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 
 def write_file(path: str | Path, content: bytes, *, overwrite: bool = False) -> None:
-    """Write ``content`` to ``path`` by a temporary file in the same folder; missing folders are made.
+    """Write ``content`` to ``path`` by ``new_file``, which lists the errors."""
+    with new_file(path, overwrite=overwrite) as temporary, temporary.open("xb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
 
-    Readers see the old file or the new one, never a part, even when the power fails (fsync before the name changes).
-    Raises OutputError: the file is there already and ``overwrite`` is not set, or the system refuses.
+
+@contextlib.contextmanager
+def new_file(path: str | Path, *, overwrite: bool = False) -> Iterator[Path]:
+    """A temporary path in the same folder, to be written and synced; missing folders are made.
+
+    When the block ends well, that file becomes ``path``: readers see the old file or the new one, never a part, even when the
+    power fails. When it does not, nothing is left. Raises OutputError: the file is there already and ``overwrite`` is not set,
+    or the system refuses; DiskFullError: no room.
     """
     path = Path(path)
     # Not derived from the file's name, which may have the greatest length already.
@@ -26,18 +38,18 @@ def write_file(path: str | Path, content: bytes, *, overwrite: bool = False) -> 
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with temporary.open("xb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
+            yield temporary
             _publish(temporary, path, overwrite)
         finally:
             temporary.unlink(missing_ok=True)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
+    except OutputError:
+        raise
     except FileExistsError as error:
         raise OutputError(f"{path}: exists already; --overwrite replaces it") from error
     except OSError as error:
-        raise OutputError(f"{path}: can not be written: {error.strerror}") from error
+        kind = DiskFullError if error.errno in NO_ROOM else OutputError
+        raise kind(f"{path}: can not be written: {error.strerror}") from error
 
 
 def _publish(temporary: Path, path: Path, overwrite: bool) -> None:
@@ -54,7 +66,8 @@ def _publish(temporary: Path, path: Path, overwrite: bool) -> None:
         temporary.replace(path)
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Make sure that a folder's names outlive a power failure, where the file system can."""
     with contextlib.suppress(OSError):  # not every file system can: the file itself is safe on disk
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         try:

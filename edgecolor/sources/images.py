@@ -59,6 +59,14 @@ def open_picture(path: str | Path, max_megapixels: float = MAX_MEGAPIXELS) -> Pi
         raise PictureError(f"{path}: {error}") from error
 
 
+def read_picture(path: str | Path, max_megapixels: float = MAX_MEGAPIXELS) -> bytes:
+    """The bytes of a picture file, not decoded. Raises PictureError: unreadable, or more bytes than so many pixels can have."""
+    try:
+        return _read(Path(path), max_megapixels)
+    except PictureError as error:
+        raise PictureError(f"{path}: {error}") from error
+
+
 def identify_picture(path: str | Path) -> str:
     """The format of a file by its first bytes ("jpeg", "png", ...). Raises PictureError: unreadable, empty or no picture."""
     try:

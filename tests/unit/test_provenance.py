@@ -6,7 +6,7 @@ import pytest
 
 from edgecolor import __version__
 from edgecolor.assets import load_model
-from edgecolor.provenance import DIGITAL_SOURCE_TYPE, LARGEST_PACKET, creator_tool, mark
+from edgecolor.provenance import DIGITAL_SOURCE_TYPE, LARGEST_PACKET, creator_tool, mark, video_metadata, xmp_box
 
 SOURCE_TYPE = "{http://iptc.org/std/Iptc4xmpExt/2008-02-29/}DigitalSourceType"
 TOOL = "{http://ns.adobe.com/xap/1.0/}CreatorTool"
@@ -82,3 +82,29 @@ def test_the_tool_names_version_and_model():
     model = load_model("edgecolor")
     assert creator_tool(None) == f"EdgeColor {__version__}"
     assert creator_tool(model) == f"EdgeColor {__version__} (model {model.name}, sha256 {model.card['sha256'][:16]})"
+
+
+def test_a_video_says_it_in_its_comment_and_for_machines():
+    tags = video_metadata("EdgeColor test")
+    assert "The colours are guessed by EdgeColor test" in tags["comment"] and DIGITAL_SOURCE_TYPE in tags["comment"]
+    assert (tags["DIGITAL_SOURCE_TYPE"], tags["CREATOR_TOOL"]) == (DIGITAL_SOURCE_TYPE, "EdgeColor test")
+
+
+def test_a_videos_own_comment_stays_in_front_and_marking_twice_changes_nothing():
+    tags = video_metadata("EdgeColor test", {"COMMENT": "Reel 4, found 1987", "title": "Harvest"})
+    assert tags["comment"].startswith("Reel 4, found 1987\nThe colours are guessed") and "title" not in tags
+    assert video_metadata("EdgeColor test", tags) == tags
+
+
+def test_the_box_is_a_whole_one_with_a_packet():
+    box = xmp_box("EdgeColor test")
+    assert (int.from_bytes(box[:4]), box[4:8], box[8:24].hex()) == (len(box), b"uuid", "be7acfcb97a942e89c71999491e3afac")
+    described(box[24:])
+
+
+def test_a_film_with_the_box_at_its_end_is_still_a_film(tmp_path, data):
+    av = pytest.importorskip("av")
+    (tmp_path / "x.mp4").write_bytes((data / "demo.mp4").read_bytes() + xmp_box("EdgeColor test"))
+    with av.open(str(tmp_path / "x.mp4")) as marked, av.open(str(data / "demo.mp4")) as plain:
+        assert marked.duration == plain.duration
+        assert sum(1 for _ in marked.decode(video=0)) == sum(1 for _ in plain.decode(video=0))

@@ -1,0 +1,294 @@
+"""A video file to a video file with guessed colours: read, look ahead, guess, smooth, lift, write; in bounded memory."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from edgecolor.assets import Model
+from edgecolor.colorizer import Colorizer
+from edgecolor.errors import ConfigError, OutputError, VideoError
+from edgecolor.frame import Frame, Plane
+from edgecolor.label import burn
+from edgecolor.provenance import creator_tool, xmp_box
+from edgecolor.sources.planes import matrix_of, range_of
+from edgecolor.videos.behind import Behind
+from edgecolor.videos.encoding import Encoding, check_options, encoding_for
+from edgecolor.videos.forms import Form, form_of, luma_of, refill
+from edgecolor.videos.guessing import Guesser, chroma_of
+from edgecolor.videos.motion import Motion
+from edgecolor.videos.options import VideoOptions, VideoReport
+from edgecolor.videos.output import Growing, copy_whole, output_error, whole_file
+from edgecolor.videos.reading import Reader, open_input
+from edgecolor.videos.smoothing import Smoothing, Step
+from edgecolor.videos.verdicts import Verdicts, has_gray
+from edgecolor.videos.verify import verify_luma
+from edgecolor.videos.writing import Writer, muxer_for
+
+Progress = Callable[[float, float], None]
+
+AHEAD_S, _MOST_AHEAD = 0.5, 40
+_HELD_BYTES = 16 << 20  # pictures that wait; where they need more, the file is read twice at once instead
+_GUESS_S = 0.25  # at low rates a guess comes before its turn
+_UNSURE = 0.4  # and where so little of a picture was found again
+_MARKED_WITH_BOX = ("mp4", "3gp")
+
+
+class _Held(NamedTuple):
+    """A picture that waits for its future. picture: None where it is read again."""
+
+    picture: Any
+    step: Step
+    scene: int
+
+
+def colorize_video(
+    source: Path, target: Path, colorizer: Colorizer, options: VideoOptions | None = None, progress: Progress | None = None,
+    *, tool: str | None = None,
+) -> VideoReport:
+    """Give the gray scenes of a video colours; luma, times, sound and all else are kept. A target that exists is replaced.
+
+    progress: is called with seconds done and seconds in all (0 when unknown). tool: who guessed, for the tags; None names
+    EdgeColor and the model. A file that is in colour already is copied, by bytes where source and target have the same suffix.
+    Raises ConfigError for options, VideoError: the source can not be read, or the result can not be made as asked for without loss;
+    OutputError, DiskFullError: it can not be written. The target has its name only when it is whole.
+    """
+    source, target, options = Path(source), Path(target), options or VideoOptions()
+    check_options(options)
+    muxer = muxer_for(target)
+    if target.exists() and source.exists() and target.samefile(source):
+        raise OutputError(f"{target}: is the source itself; give another name")
+    if not options.force and not has_gray(source):
+        return _left_alone(source, target)
+    model = getattr(colorizer.network, "model", None)
+    tool = tool or creator_tool(model if isinstance(model, Model) else None)
+    with whole_file(target) as temporary:
+        job = _Job(source, target, colorizer, options, progress, tool)
+        report = job.run(temporary)
+        if muxer.name in _MARKED_WITH_BOX and report.colorized:
+            with temporary.open("ab") as file:
+                file.write(xmp_box(tool))
+        if options.verify_luma:
+            verify_luma(source, temporary)
+    return report
+
+
+def _left_alone(source: Path, target: Path) -> VideoReport:
+    if source.suffix.lower() != target.suffix.lower():
+        raise VideoError(f"{source}: is in colour already, and left as it is; give {target.name} the suffix {source.suffix}")
+    with closing(open_input(source)) as container:
+        seconds = float(container.duration or 0) / 1_000_000
+        frames = container.streams.video[0].frames
+        streams = tuple(f"stream {stream.index} ({stream.type})" for stream in container.streams)
+    copy_whole(source, target)
+    return VideoReport(frames, seconds, 1, 0, 1, "copy", "", luma_verified=True, streams=streams)
+
+
+class _Job:
+    """One run over one file."""
+
+    def __init__(
+        self, source: Path, target: Path, colorizer: Colorizer, options: VideoOptions, progress: Progress | None, tool: str
+    ) -> None:
+        self.source, self.target, self.colorizer, self.options, self.tool = source, target, colorizer, options, tool
+        self.progress = progress or (lambda done, total: None)
+        self.held: deque[_Held] = deque()
+        self.verdicts = Verdicts()
+        self.smoothing = Smoothing(options.smoothing)
+        self.scenes = {"gray": 0, "color": 0}
+        self.frames = 0
+        self.interlaced = self.late_fields = False
+        self.encoding: Encoding | None = None
+        self._before: tuple[int, str] | None = None
+        self._start = self._end = 0.0
+        self._fresh = True  # the smoothing has no past that belongs to the next step
+
+    def run(self, temporary: Path) -> VideoReport:
+        """Write the temporary file."""
+        with ExitStack() as stack:
+            self.reader = reader = Reader(self.source, deinterlace=self.options.deinterlace)
+            stack.callback(reader.close)
+            pictures = reader.pictures(lambda packet: self.aside.append(packet))
+            self.aside: list[Any] = []
+            first = next(pictures)
+            self._prepare(first)
+            if self.reread:
+                stack.enter_context(self._again())
+            file = stack.enter_context(Growing(temporary, "xb+"))
+            self.writer = writer = Writer(file, self.target, reader, tool=self.tool, leave_out=self.options.leave_out)
+            stack.callback(writer.abandon)
+            self.behind = Behind()
+            stack.callback(self.behind.drop)
+            try:
+                for picture in _chain(first, pictures):
+                    self._see(picture)
+                    while self._known(self.held[0]):
+                        self._write()
+                    self._pass_on()
+                while self.held:
+                    self._write()
+                self._pass_on()
+                self.behind.finish()
+                writer.finish()
+                if file.failure is not None:
+                    raise file.failure
+            except OSError as error:
+                if file.failure is not None:
+                    raise output_error(self.target, file.failure) from error
+                raise
+        return self._report()
+
+    def _prepare(self, first: Any) -> None:
+        form = form_of(first.format.name)
+        assert form is not None
+        self.form: Form = form
+        self._start = float(first.pts * self.reader.time_base)
+        self.quarters = round(first.rotation / 90) % 4
+        self.guesser = Guesser(self.colorizer, self.quarters)
+        height, width = self.colorizer.network.size
+        grid = (width // 4, height // 4) if self.quarters % 2 else (height // 4, width // 4)
+        self.motion = Motion(grid)
+        self.scene = -1
+        self.since_guess = 0
+        self.guessed_at = 0.0
+        size = sum(plane.buffer_size for plane in first.planes)
+        ahead = min(_MOST_AHEAD, AHEAD_S * float(self.reader.rate) + 1)
+        self.reread = size * ahead > _HELD_BYTES
+
+    def _again(self) -> Any:
+        second = Reader(self.source, deinterlace=self.options.deinterlace)
+        self.second = second.pictures()
+        return closing(second)
+
+    def _see(self, picture: Any) -> None:
+        seconds = float(picture.pts * self.reader.time_base)
+        guide = self.guesser.guide(picture)
+        link = self.motion.push(guide)
+        if link is None:
+            self.scene += 1
+        if picture.interlaced_frame and not self.interlaced:
+            self.interlaced = self.encoding is None
+            self.late_fields = self.encoding is not None
+        if not self.options.force:
+            self.verdicts.see(picture, seconds, self.scene)
+        step = Step(seconds, guide, link)
+        self.since_guess += 1
+        due = self.since_guess >= self.options.every or seconds - self.guessed_at >= _GUESS_S
+        if (link is None or due or float(link.sure_back.mean()) < _UNSURE) and self.verdicts.newest() != "color":
+            step.grid = self.guesser.grid(guide, picture)
+            self.since_guess, self.guessed_at = 0, seconds
+        self.held.append(_Held(None if self.reread else picture, step, self.scene))
+        self._end = seconds + float((picture.duration or 0) * self.reader.time_base)
+
+    def _known(self, held: _Held) -> bool:
+        """Whether enough of its future has been seen."""
+        newest = self.held[-1].step.seconds
+        return newest - held.step.seconds >= AHEAD_S or len(self.held) > _MOST_AHEAD
+
+    def _write(self) -> None:
+        picture, step, scene = self.held[0]
+        if picture is None:
+            picture = next(self.second, None)
+            if picture is None or float(picture.pts * self.reader.time_base) != step.seconds:
+                raise VideoError(f"{self.source}: it is so damaged that it decodes differently twice")
+        verdict = "gray" if self.options.force else self.verdicts.at(step.seconds, scene)
+        if self._before != (scene, verdict):
+            self.scenes[verdict] += 1
+            self._fresh = True
+        self._before = scene, verdict
+        if self.encoding is None:
+            self._begin(picture)
+        assert self.encoding is not None
+        result = self._coloured(picture, step) if verdict == "gray" else refill(picture, self.encoding.form, None)
+        self.held.popleft()
+        self.behind.do(partial(self.writer.encode, result))
+        self.frames += 1
+        self.progress(step.seconds - self._start, self.reader.seconds)
+
+    def _coloured(self, picture: Any, step: Step) -> Any:
+        assert self.encoding is not None
+        if step.grid is None and self._fresh:
+            step.grid = self.guesser.grid(step.guide, picture)
+        steps = [held.step for held in self.held]
+        if self._fresh and step.link is not None:
+            steps[0] = Step(step.seconds, step.guide, None, step.grid)
+        self._fresh = False
+        grid = self.smoothing(steps)
+        form = self.encoding.form
+        chroma = chroma_of(grid, step.guide, picture, form, fields=self.interlaced and bool(picture.interlaced_frame))
+        if self.options.label == "off":
+            return refill(picture, form, chroma)
+        luma, chroma = self._labelled(luma_of(picture), chroma, picture)
+        return refill(picture, form, chroma, luma)
+
+    def _labelled(self, luma: Plane, chroma: tuple[Plane, Plane], picture: Any) -> tuple[Plane, tuple[Plane, Plane]]:
+        shift = 0 if self.form.depth == 8 else 16 - self.form.depth
+        frame = Frame(luma << shift, color_range=range_of(picture), matrix=matrix_of(picture), origin="guess")
+        label: Any = self.options.label
+        burnt = burn(frame, label).y >> shift
+        rows, columns = np.nonzero(burnt != luma)
+        if rows.size:
+            height, width = chroma[0].shape
+            down, across = luma.shape[0] / height, luma.shape[1] / width
+            place = (
+                slice(int(rows.min() / down), int(np.ceil((rows.max() + 1) / down))),
+                slice(int(columns.min() / across), int(np.ceil((columns.max() + 1) / across))),
+            )
+            assert self.encoding is not None
+            for plane in chroma:
+                plane[place] = 1 << (self.encoding.form.depth - 1)
+        return burnt, chroma
+
+    def _begin(self, picture: Any) -> None:
+        codec = self.options.codec or muxer_for(self.target).codec
+        fields = self.interlaced and not self.options.deinterlace
+        try:
+            self.encoding = encoding_for(codec, self.form, (picture.width, picture.height), self.options, fields=fields)
+        except (ConfigError, VideoError) as error:
+            raise type(error)(f"{self.source}: {error}") from error
+        picture.color_range = {"limited": 1, "full": 2}[range_of(picture)] if _must_be_said(picture) else picture.color_range
+        self.writer.begin(codec, self.encoding, picture)
+
+    def _pass_on(self) -> None:
+        """Packets of other streams, once the file has begun."""
+        if self.encoding is not None and self.aside:
+            self.behind.do(partial(self._copy, self.aside))
+            self.aside = []
+
+    def _copy(self, packets: list[Any]) -> None:
+        for packet in packets:
+            self.writer.copy(packet)
+
+    def _report(self) -> VideoReport:
+        assert self.encoding is not None
+        reader = self.reader
+        warnings = [*self.writer.warnings, *self.encoding.warnings]
+        if reader.stopped:
+            warnings.append(f"reading stopped after {self._end - self._start:.2f} s: {reader.stopped}")
+        if reader.damaged:
+            warnings.append(f"{reader.damaged} damaged packets could not be decoded")
+        if reader.repaired:
+            warnings.append(f"{reader.repaired} frames had times that did not rise; they come right after the one before")
+        if self.late_fields:
+            warnings.append("the picture becomes interlaced on the way; it is not marked so")
+        return VideoReport(
+            self.frames, self._end - self._start, sum(self.scenes.values()), self.scenes["gray"], self.scenes["color"],
+            self.encoding.codec, self.encoding.form.name, self.options.verify_luma, tuple(self.writer.kept), reader.damaged,
+            tuple(warnings),
+        )  # fmt: skip
+
+
+def _must_be_said(picture: Any) -> bool:
+    """Whether the range follows from the pixel format alone, which the result does not have."""
+    return not int(picture.color_range) and range_of(picture) == "full"
+
+
+def _chain(first: Any, rest: Iterator[Any]) -> Iterator[Any]:
+    yield first
+    yield from rest

@@ -1,0 +1,148 @@
+"""Pictures of a file in order, each with its time; packets of the other streams go by unopened."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+
+from edgecolor.errors import VideoError
+from edgecolor.sources.planes import Deinterlacer
+from edgecolor.videos.forms import plain
+
+_MOST_PIXELS = 1 << 26  # more than 8K; a damaged header can promise anything
+_MOST_THREADS = 4
+_UNKNOWN_RATE = Fraction(25)
+Aside = Callable[[Any], None]
+
+
+def open_input(path: Path) -> Any:
+    """An input container with at least one video stream that can be decoded. Raises VideoError."""
+    try:
+        # Tags of old files are often no UTF-8: this way they come out as they went in.
+        container = av.open(str(path), metadata_errors="surrogateescape")
+    except av.FFmpegError as error:
+        raise VideoError(f"{path}: can not be opened as video: {error.strerror}") from error
+    except (OSError, ValueError) as error:
+        raise VideoError(f"{path}: can not be opened as video: {error}") from error
+    try:
+        main_stream(container, path)
+    except BaseException:
+        container.close()
+        raise
+    return container
+
+
+def main_stream(container: Any, path: Path) -> Any:
+    """The first video stream that is no cover picture. Raises VideoError."""
+    for stream in container.streams.video:
+        if stream.disposition & stream.disposition.attached_pic or stream.disposition & stream.disposition.timed_thumbnails:
+            continue
+        context = stream.codec_context
+        if context is None:
+            raise VideoError(f"{path}: this FFmpeg has no decoder for its video")
+        if context.width * context.height > _MOST_PIXELS:
+            raise VideoError(f"{path}: says that it has {context.width}x{context.height} pixels; that is too large, or damage")
+        return stream
+    raise VideoError(f"{path}: has no video stream")
+
+
+class Reader:
+    """Decodes the main video stream of a file, from its beginning, once.
+
+    aside: is given each packet of the other streams. damaged: packets that could not be decoded so far. stopped: why reading
+    ended before the file did, or "". repaired: pictures whose time did not rise, or that had none.
+    """
+
+    def __init__(self, path: Path, *, deinterlace: bool = False) -> None:
+        self.path = path
+        self.container = open_input(path)
+        self.stream = main_stream(self.container, path)
+        context = self.stream.codec_context
+        context.thread_type, context.thread_count = "AUTO", min(_MOST_THREADS, os.cpu_count() or 1)
+        self.time_base: Fraction = self.stream.time_base or Fraction(1, 90_000)
+        self.rate: Fraction = self.stream.average_rate or self.stream.guessed_rate or _UNKNOWN_RATE
+        self.damaged = self.repaired = 0
+        self.stopped = ""
+        self._deinterlacer = Deinterlacer() if deinterlace else None
+        self._shape: tuple[int, int, str] | None = None
+        self._last: int | None = None
+        self._reason = ""
+
+    @property
+    def seconds(self) -> float:
+        """Duration as the file promises it; 0 where it does not."""
+        if self.stream.duration:
+            return float(self.stream.duration * self.time_base)
+        return float(self.container.duration or 0) / 1_000_000
+
+    def close(self) -> None:
+        """Release the file."""
+        self.container.close()
+
+    def pictures(self, aside: Aside | None = None) -> Iterator[Any]:
+        """Yield each picture in plain form, ``pts`` in ``time_base`` rising. Raises VideoError: none, or they change in form."""
+        for picture in self._decoded(aside):
+            shape = (picture.width, picture.height, picture.format.name)
+            if self._shape is None:
+                self._shape = shape
+            elif shape != self._shape:
+                was, now = (f"{width}x{height} {name}" for width, height, name in (self._shape, shape))
+                raise VideoError(f"{self.path}: its pictures change from {was} to {now} on the way, which one stream can not; split it")
+            self._time(picture)
+            try:
+                yield plain(picture)
+            except VideoError as error:
+                raise VideoError(f"{self.path}: {error}") from error
+        if self._shape is None:
+            raise VideoError(f"{self.path}: not one picture in it can be decoded{self._reason}")
+
+    def _time(self, picture: Any) -> None:
+        pts = picture.pts
+        if pts is not None and picture.time_base != self.time_base:
+            pts = round(pts * picture.time_base / self.time_base)
+        step = max(1, round(1 / (self.rate * self.time_base)))
+        if pts is None:
+            pts = 0 if self._last is None else self._last + (picture.duration or step)
+        if self._last is not None and pts <= self._last:
+            pts, self.repaired = self._last + 1, self.repaired + 1
+        picture.pts, picture.time_base = pts, self.time_base
+        self._last = pts
+
+    def _decoded(self, aside: Aside | None) -> Iterator[Any]:
+        packets = self.container.demux() if aside else self.container.demux(self.stream)
+        while True:
+            try:
+                packet = next(packets)
+            except StopIteration:
+                break
+            except (av.FFmpegError, ValueError) as error:
+                self.stopped = getattr(error, "strerror", None) or str(error)
+                self._reason = f": {self.stopped}"
+                break
+            if packet.stream.index != self.stream.index:
+                if aside is not None and packet.size:
+                    aside(packet)
+                continue
+            yield from self._pictures_of(packet)
+        if self.stopped:
+            yield from self._pictures_of(None)
+        if self._deinterlacer is not None:
+            yield from self._deinterlacer.flush()
+
+    def _pictures_of(self, packet: Any) -> Iterator[Any]:
+        try:
+            pictures = self.stream.codec_context.decode(packet)
+        except (av.FFmpegError, ValueError) as error:
+            self.damaged += 1
+            self._reason = f": {getattr(error, 'strerror', None) or error}"
+            return
+        for picture in pictures:
+            if self._deinterlacer is None:
+                yield picture
+            else:
+                yield from self._deinterlacer.push(picture)

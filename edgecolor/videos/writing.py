@@ -1,0 +1,249 @@
+"""The container of the result: the coloured stream, and everything else of the source as it is."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+
+from edgecolor.errors import OutputError, VideoError
+from edgecolor.provenance import video_metadata
+from edgecolor.videos.encoding import FIXED_RATE, Encoding, quantize
+from edgecolor.videos.reading import Reader
+
+
+@dataclass(frozen=True)
+class Muxer:
+    """A container format. codec: what it is usually filled with. fixed: its clock is the frame rate. options: of FFmpeg's muxer.
+
+    ordered: it keeps no order but that of coding.
+    """
+
+    name: str
+    codec: str = "libx264"
+    fixed: bool = False
+    ordered: bool = False
+    options: tuple[tuple[str, str], ...] = ()
+
+
+_TS = Muxer("mpegts", options=(("mpegts_copyts", "1"),))
+_M2TS = Muxer("mpegts", options=(("mpegts_copyts", "1"), ("mpegts_m2ts_mode", "1")))
+MUXERS = {
+    ".mp4": Muxer("mp4"), ".m4v": Muxer("mp4"), ".mov": Muxer("mov"), ".3gp": Muxer("3gp"), ".mkv": Muxer("matroska"),
+    ".webm": Muxer("webm", "libvpx-vp9"), ".avi": Muxer("avi", fixed=True, ordered=True), ".ts": _TS, ".mts": _M2TS, ".m2ts": _M2TS,
+    ".mpg": Muxer("mpeg", "mpeg2video"), ".mpeg": Muxer("mpeg", "mpeg2video"), ".vob": Muxer("vob", "mpeg2video"),
+    ".m2v": Muxer("mpeg2video", "mpeg2video", fixed=True), ".mjpeg": Muxer("mjpeg", "mjpeg", fixed=True),
+    ".mjpg": Muxer("mjpeg", "mjpeg", fixed=True), ".wmv": Muxer("asf"), ".flv": Muxer("flv"), ".ogv": Muxer("ogg", "libtheora"),
+    ".mxf": Muxer("mxf", fixed=True), ".y4m": Muxer("yuv4mpegpipe", "rawvideo", fixed=True),
+}  # fmt: skip
+_ISO = ("mp4", "mov", "3gp")
+# Tags that describe the file that was, not the film; FFmpeg writes its own.
+_TECHNICAL = {"major_brand", "minor_version", "compatible_brands", "encoder", "duration", "rotate", "vendor_id"}
+_STATISTICS = ("BPS", "NUMBER_OF_FRAMES", "NUMBER_OF_BYTES", "DURATION", "_STATISTICS")
+# What the iTunes-style list of an MP4 has a place for; other keys need QuickTime's free ones.
+_ILST = {
+    "title", "artist", "album_artist", "composer", "album", "date", "encoding_tool", "comment", "genre", "copyright", "grouping",
+    "lyrics", "description", "synopsis", "show", "episode_id", "network", "keywords", "creation_time", "track", "disc", "location",
+    "location-eng", "compilation", "hd_video", "media_type", "gapless_playback", "season_number", "episode_sort", "year",
+}  # fmt: skip
+
+
+def muxer_for(target: Path) -> Muxer:
+    """By the target's suffix. Raises OutputError."""
+    muxer = MUXERS.get(target.suffix.lower())
+    if muxer is None:
+        raise OutputError(f"{target}: no video format is known by {target.suffix or 'no suffix'}; use one of {', '.join(MUXERS)}")
+    return muxer
+
+
+class Writer:
+    """Writes the result: ``copy`` takes packets of other streams, ``encode`` pictures. The first picture must be seen before.
+
+    kept: the streams that are copied. warnings: what can not be kept, with ``leave_out``; else VideoError is raised for it.
+    """
+
+    def __init__(self, file: Any, target: Path, reader: Reader, *, tool: str, leave_out: bool) -> None:
+        self.target = target
+        self.kept: list[str] = []
+        self.warnings: list[str] = []
+        self._reader, self._leave_out = reader, leave_out
+        self._muxer = muxer_for(target)
+        source = reader.container
+        tags = {key: value for key, value in source.metadata.items() if key.lower() not in _TECHNICAL}
+        tags |= video_metadata(tool, source.metadata)
+        options = dict(self._muxer.options)
+        if self._muxer.name in _ISO:
+            ours = {"DIGITAL_SOURCE_TYPE", "CREATOR_TOOL"}
+            if not {key.lower() for key in tags if key not in ours} <= _ILST:
+                options["movflags"] = "use_metadata_tags"
+            else:
+                tags = {key: value for key, value in tags.items() if key not in ours}
+        self.container = av.open(file, "w", format=self._muxer.name, container_options=options, metadata_errors="surrogateescape")
+        self.container.metadata.update(tags)
+        self.container.set_chapters(source.chapters())
+        self._stream: Any = None
+        self._streams: dict[int, Any] = {}
+        self._clock: Fraction = reader.time_base
+        self._frame: Fraction | None = None
+        self._last: int | None = None
+
+    def begin(self, codec: str, encoding: Encoding, picture: Any) -> None:
+        """Add all streams, in the source's order, and open the encoder for pictures like this one."""
+        for stream in self._reader.container.streams:
+            if stream.index == self._reader.stream.index:
+                self._add_main(codec, encoding, picture)
+            else:
+                self._add_copied(stream)
+        try:
+            self.container.start_encoding()
+        except (av.FFmpegError, ValueError) as error:
+            if isinstance(error, OSError) and file_failed(error):
+                raise
+            context = self._stream.codec_context
+            what = f"{codec} {context.width}x{context.height} {context.pix_fmt}"
+            raise VideoError(f"{self._reader.path}: {self._muxer.name} with {what} is refused: {_text(error)}") from error
+
+    def _add_main(self, codec: str, encoding: Encoding, picture: Any) -> None:
+        reader, old = self._reader, self._reader.stream.codec_context
+        rate = reader.rate.limit_denominator(1001)
+        try:
+            stream = self._stream = self.container.add_stream(codec, rate=rate, options=encoding.options)
+        except (av.FFmpegError, ValueError) as error:
+            message = f"{self.target}: {self._muxer.name} can not hold {codec}; choose another codec, or a .mkv"
+            raise VideoError(message) from error
+        context = stream.codec_context
+        context.width, context.height, context.pix_fmt = picture.width, picture.height, encoding.form.name
+        if self._muxer.fixed or codec in FIXED_RATE:
+            self._clock = self._frame = 1 / rate
+        context.time_base = stream.time_base = self._clock
+        context.framerate = rate
+        if reader.stream.sample_aspect_ratio:
+            context.sample_aspect_ratio = reader.stream.sample_aspect_ratio
+        context.color_range = picture.color_range
+        context.colorspace, context.color_primaries, context.color_trc = picture.colorspace, old.color_primaries, old.color_trc
+        if old.field_order and encoding.flags:
+            context.field_order = old.field_order
+        if self._muxer.ordered and encoding.reordering:
+            context.max_b_frames = 0
+        quantize(context, encoding)
+        matrix = display_matrix(picture)
+        if matrix is not None:
+            stream.set_display_matrix(matrix)
+        self._tag(stream, reader.stream, coloured=True)
+
+    def _add_copied(self, old: Any) -> None:
+        name = f"stream {old.index} ({old.type}{', ' + old.language if old.language else ''})"
+        if old.type == "data" and self._is_written_anew(old):
+            return
+        try:
+            if old.type == "video" and old.codec_context is not None:
+                stream = self.container.add_stream_from_template(old, opaque=True)
+            else:
+                stream = self.container.add_stream_from_template(old)
+        except (av.FFmpegError, ValueError) as error:
+            self._lost(f"{self._muxer.name} can not hold {name}: {_text(error)}")
+            return
+        self._tag(stream, old, coloured=False)
+        self._streams[old.index] = stream
+        self.kept.append(name)
+
+    def _is_written_anew(self, old: Any) -> bool:
+        """Whether the muxer makes this track of QuickTime's by itself, from chapters or from the tag "timecode"."""
+        if not self._reader.container.format.name.startswith("mov"):
+            return False
+        return (old.name == "bin_data" and bool(self._reader.container.chapters())) or "timecode" in old.metadata
+
+    def _lost(self, what: str) -> None:
+        if not self._leave_out:
+            raise VideoError(f"{self._reader.path}: {what}; write to a .mkv, or let it be left out")
+        self.warnings.append(what)
+
+    @staticmethod
+    def _tag(stream: Any, old: Any, *, coloured: bool) -> None:
+        tags = dict(old.metadata)
+        if coloured:
+            tags = {key: value for key, value in tags.items() if key.lower() not in _TECHNICAL and not key.upper().startswith(_STATISTICS)}
+        stream.metadata.update(tags)
+        if old.type != "attachment":
+            stream.disposition = old.disposition
+
+    def copy(self, packet: Any) -> None:
+        """Write a packet of another stream of the source."""
+        stream = self._streams.get(packet.stream.index)
+        if stream is None or stream.type == "attachment":
+            return
+        packet.stream = stream
+        self._mux(packet)
+
+    def encode(self, picture: Any) -> None:
+        """Encode and write a picture, at its own time."""
+        picture.pict_type = 0  # what it was in the source is nothing to the encoder
+        if self._frame is not None:
+            self._to_fixed_rate(picture)
+        self._each(picture)
+
+    def _to_fixed_rate(self, picture: Any) -> None:
+        exact = picture.pts * self._reader.time_base / self._clock
+        pts = round(exact)
+        if abs(exact - pts) > Fraction(1, 3) or (self._last is not None and pts <= self._last):
+            # Only a constant shift is no loss: it is the same for all, or the first one decides.
+            raise VideoError(
+                f"{self._reader.path}: its frames come at times that {self._muxer.name} with {self._stream.codec_context.name} "
+                "can not hold, at a fixed rate; write H.264 or FFV1 to a .mkv"
+            )
+        picture.pts, picture.time_base, self._last = pts, self._clock, pts
+        picture.duration = max(1, round(picture.duration * self._reader.time_base / self._clock))
+
+    def _each(self, picture: Any) -> None:
+        try:
+            packets = self._stream.encode(picture)
+        except (av.FFmpegError, ValueError) as error:
+            raise VideoError(f"{self._reader.path}: {self._stream.codec_context.name} failed: {_text(error)}") from error
+        for packet in packets:
+            self._mux(packet)
+
+    def _mux(self, packet: Any) -> None:
+        try:
+            self.container.mux(packet)
+        except (av.FFmpegError, ValueError) as error:
+            if isinstance(error, OSError) and file_failed(error):
+                raise
+            raise VideoError(
+                f"{self._reader.path}: a packet of stream {packet.stream.index} ({packet.stream.type}) can not be put into "
+                f"{self._muxer.name}: {_text(error)}"
+            ) from error
+
+    def finish(self) -> None:
+        """Write what the encoder still holds, and the end of the file."""
+        if self._stream is None:
+            return
+        self._each(None)
+        self.container.close()
+
+    def abandon(self) -> None:
+        """Let go of everything; what was written is of no use."""
+        try:
+            self.container.close()
+        except (av.FFmpegError, OSError, ValueError):
+            return
+
+
+def file_failed(error: OSError) -> bool:
+    """Whether the system failed to write, rather than FFmpeg."""
+    return not isinstance(error, av.FFmpegError)
+
+
+def display_matrix(picture: Any) -> list[int] | None:
+    """How the picture is turned and mirrored for display: nine numbers of ISO 14496-12, or None when it is not."""
+    data = picture.side_data.get("DISPLAYMATRIX")
+    if data is None:
+        return None
+    return list(struct.unpack("=9i", bytes(data)[:36]))
+
+
+def _text(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error)
