@@ -35,18 +35,18 @@ def filled_frame(pixel_format: str, *planes: np.ndarray) -> av.VideoFrame:
 def write(
     path: Path, frames: Sequence[av.VideoFrame], *, codec: str = "ffv1", rate: int = 25, pts: Sequence[int] | None = None,
     color_range: int = 0, colorspace: int = 2, rotation: int = 0,
-    options: dict[str, str] | None = None,
+    options: dict[str, str] | None = None, time_base: Fraction = Fraction(1, 1000),
 ) -> Path:
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=rate, options=options or {})
         stream.width, stream.height, stream.pix_fmt = frames[0].width, frames[0].height, frames[0].format.name
-        stream.codec_context.time_base = Fraction(1, 1000)
+        stream.codec_context.time_base = time_base
         stream.codec_context.color_range, stream.codec_context.colorspace = color_range, colorspace
         if rotation:
             stream.set_display_rotation(rotation)
         for number, frame in enumerate(frames):
-            frame.pts = pts[number] if pts else number * 1000 // rate
-            frame.time_base = Fraction(1, 1000)
+            frame.pts = pts[number] if pts else round(number / (rate * time_base))
+            frame.time_base = time_base
             frame.color_range, frame.colorspace = color_range, colorspace
             container.mux(stream.encode(frame))
         container.mux(stream.encode())

@@ -42,13 +42,15 @@ INTERLACED_DCT, INTERLACED_ME = 1 << 18, 1 << 29
 
 @dataclass(frozen=True)
 class Encoding:
-    """An encoder that is known to take this form. quantizer: for encoders without crf. flags: of the codec context."""
+    """An encoder that is known to take this form. quantizer: for encoders without crf. flags: of the codec context. fields: pictures are
+    interlaced."""
 
     codec: str
     form: Form
     options: dict[str, str] = field(default_factory=dict)
     quantizer: int | None = None
     flags: int = 0
+    fields: bool = False
     warnings: tuple[str, ...] = ()
 
     @property
@@ -106,18 +108,19 @@ def encoding_for(codec: str, source: Form, size: tuple[int, int], options: Video
     if options.verify_luma and not lossless:
         raise ConfigError(f"verify_luma: {codec} as asked for is lossy; use ffv1 in a .mkv, or libx264 with crf 0")
     flags = INTERLACED_DCT | INTERLACED_ME if fields and codec in _FIELD_FLAGS else 0
-    return Encoding(codec, form, set_options, quantizer, flags, warnings)
+    return Encoding(codec, form, set_options, quantizer, flags, fields, warnings)
 
 
 def _form(codec: str, source: Form, size: tuple[int, int], fields: bool) -> tuple[Form, tuple[str, ...]]:
     known = {form for name in forms_of(codec) if (form := form_of(name)) is not None and form.steps is not None}
     wanted = source.steps or _COARSEST
     finer = [steps for steps in (wanted, *_FINER) if steps[0] <= wanted[0] and steps[1] <= wanted[1]]
-    for depth in sorted({form.depth for form in known}):
-        for steps in finer:
-            if depth >= source.depth and Form(depth, steps) in known and _fits(codec, steps, size, fields):
-                odd = source.steps is None and steps != _COARSEST
-                return Form(depth, steps), (f"the odd size made it {Form(depth, steps).name}, which not every player shows",) if odd else ()
+    coarser = [steps for steps in reversed(_FINER) if steps not in finer]  # chroma loses detail, luma nothing
+    for steps in (*finer, *coarser):
+        for depth in sorted({form.depth for form in known}):
+            form = Form(depth, steps)
+            if depth >= source.depth and form in known and _fits(codec, steps, size, fields):
+                return form, () if steps == wanted else (f"{codec} takes such pictures as {form.name} only",)
     if not any(form.depth >= source.depth for form in known):
         most = max((form.depth for form in known), default=0)
         raise VideoError(f"its luma has {source.depth} bits and {codec} takes {most}; use ffv1 in a .mkv, or libx265")

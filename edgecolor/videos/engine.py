@@ -29,19 +29,19 @@ from edgecolor.videos.reading import Reader, open_input
 from edgecolor.videos.smoothing import Smoothing, Step
 from edgecolor.videos.verdicts import Verdicts, has_gray
 from edgecolor.videos.verify import verify_luma
-from edgecolor.videos.writing import Writer, muxer_for
+from edgecolor.videos.writing import Writer, muxer_for, usual_codec
 
 Progress = Callable[[float, float], None]
 
 AHEAD_S, _MOST_AHEAD = 0.5, 40
-_HELD_BYTES = 16 << 20  # pictures that wait; where they need more, the file is read twice at once instead
+_HELD_BYTES = 24 << 20  # pictures that wait for their future; large ones see less of it
 _GUESS_S = 0.25  # at low rates a guess comes before its turn
 _UNSURE = 0.4  # and where so little of a picture was found again
 _MARKED_WITH_BOX = ("mp4", "3gp")
 
 
 class _Held(NamedTuple):
-    """A picture that waits for its future. picture: None where it is read again."""
+    """A picture that waits for its future."""
 
     picture: Any
     step: Step
@@ -118,8 +118,6 @@ class _Job:
             self.aside: list[Any] = []
             first = next(pictures)
             self._prepare(first)
-            if self.reread:
-                stack.enter_context(self._again())
             file = stack.enter_context(Growing(temporary, "xb+"))
             self.writer = writer = Writer(file, self.target, reader, tool=self.tool, leave_out=self.options.leave_out)
             stack.callback(writer.abandon)
@@ -158,13 +156,7 @@ class _Job:
         self.since_guess = 0
         self.guessed_at = 0.0
         size = sum(plane.buffer_size for plane in first.planes)
-        ahead = min(_MOST_AHEAD, AHEAD_S * float(self.reader.rate) + 1)
-        self.reread = size * ahead > _HELD_BYTES
-
-    def _again(self) -> Any:
-        second = Reader(self.source, deinterlace=self.options.deinterlace)
-        self.second = second.pictures()
-        return closing(second)
+        self.most_ahead = max(self.options.every + 2, min(_MOST_AHEAD, _HELD_BYTES // size))
 
     def _see(self, picture: Any) -> None:
         seconds = float(picture.pts * self.reader.time_base)
@@ -183,20 +175,16 @@ class _Job:
         if (link is None or due or float(link.sure_back.mean()) < _UNSURE) and self.verdicts.newest() != "color":
             step.grid = self.guesser.grid(guide, picture)
             self.since_guess, self.guessed_at = 0, seconds
-        self.held.append(_Held(None if self.reread else picture, step, self.scene))
+        self.held.append(_Held(picture, step, self.scene))
         self._end = seconds + float((picture.duration or 0) * self.reader.time_base)
 
     def _known(self, held: _Held) -> bool:
         """Whether enough of its future has been seen."""
         newest = self.held[-1].step.seconds
-        return newest - held.step.seconds >= AHEAD_S or len(self.held) > _MOST_AHEAD
+        return newest - held.step.seconds >= AHEAD_S or len(self.held) > self.most_ahead
 
     def _write(self) -> None:
         picture, step, scene = self.held[0]
-        if picture is None:
-            picture = next(self.second, None)
-            if picture is None or float(picture.pts * self.reader.time_base) != step.seconds:
-                raise VideoError(f"{self.source}: it is so damaged that it decodes differently twice")
         verdict = "gray" if self.options.force else self.verdicts.at(step.seconds, scene)
         if self._before != (scene, verdict):
             self.scenes[verdict] += 1
@@ -246,13 +234,15 @@ class _Job:
         return burnt, chroma
 
     def _begin(self, picture: Any) -> None:
-        codec = self.options.codec or muxer_for(self.target).codec
+        full = range_of(picture) == "full"
+        codec = self.options.codec or usual_codec(self.target, full_range=full)
         fields = self.interlaced and not self.options.deinterlace
         try:
             self.encoding = encoding_for(codec, self.form, (picture.width, picture.height), self.options, fields=fields)
         except (ConfigError, VideoError) as error:
             raise type(error)(f"{self.source}: {error}") from error
-        picture.color_range = {"limited": 1, "full": 2}[range_of(picture)] if _must_be_said(picture) else picture.color_range
+        if full:  # it may follow from the pixel format alone, which the result does not have
+            picture.color_range = 2
         self.writer.begin(codec, self.encoding, picture)
 
     def _pass_on(self) -> None:
@@ -282,11 +272,6 @@ class _Job:
             self.encoding.codec, self.encoding.form.name, self.options.verify_luma, tuple(self.writer.kept), reader.damaged,
             tuple(warnings),
         )  # fmt: skip
-
-
-def _must_be_said(picture: Any) -> bool:
-    """Whether the range follows from the pixel format alone, which the result does not have."""
-    return not int(picture.color_range) and range_of(picture) == "full"
 
 
 def _chain(first: Any, rest: Iterator[Any]) -> Iterator[Any]:

@@ -18,7 +18,7 @@ from edgecolor.videos.reading import Reader
 
 @dataclass(frozen=True)
 class Muxer:
-    """A container format. codec: what it is usually filled with. fixed: its clock is the frame rate. options: of FFmpeg's muxer.
+    """A container format. codec: what it is usually filled with, "" for MPEG-4 or, in full range, Motion JPEG. fixed: its clock is the frame rate. options: of FFmpeg's muxer.  # noqa: E501
 
     ordered: it keeps no order but that of coding.
     """
@@ -34,7 +34,7 @@ _TS = Muxer("mpegts", options=(("mpegts_copyts", "1"),))
 _M2TS = Muxer("mpegts", options=(("mpegts_copyts", "1"), ("mpegts_m2ts_mode", "1")))
 MUXERS = {
     ".mp4": Muxer("mp4"), ".m4v": Muxer("mp4"), ".mov": Muxer("mov"), ".3gp": Muxer("3gp"), ".mkv": Muxer("matroska"),
-    ".webm": Muxer("webm", "libvpx-vp9"), ".avi": Muxer("avi", fixed=True, ordered=True), ".ts": _TS, ".mts": _M2TS, ".m2ts": _M2TS,
+    ".webm": Muxer("webm", "libvpx-vp9"), ".avi": Muxer("avi", "", fixed=True, ordered=True), ".ts": _TS, ".mts": _M2TS, ".m2ts": _M2TS,
     ".mpg": Muxer("mpeg", "mpeg2video"), ".mpeg": Muxer("mpeg", "mpeg2video"), ".vob": Muxer("vob", "mpeg2video"),
     ".m2v": Muxer("mpeg2video", "mpeg2video", fixed=True), ".mjpeg": Muxer("mjpeg", "mjpeg", fixed=True),
     ".mjpg": Muxer("mjpeg", "mjpeg", fixed=True), ".wmv": Muxer("asf"), ".flv": Muxer("flv"), ".ogv": Muxer("ogg", "libtheora"),
@@ -52,12 +52,28 @@ _ILST = {
 }  # fmt: skip
 
 
+# Containers that leave it to the codec to tell the range of luma, and codecs that do not.
+_SILENT_MUXERS = ("avi", "mpeg", "vob", "mpegts", "mpeg2video", "asf", "flv")
+_SILENT_CODECS = ("mpeg1video", "mpeg2video", "mpeg4", "ffv1", "utvideo", "huffyuv", "ffvhuff", "rawvideo")
+_FULL = 2  # FFmpeg's AVColorRange
+# In a transport stream nothing comes before zero, and frames that wait for others need some time.
+_EARLY_FRAMES = 4
+
+
+def usual_codec(target: Path, *, full_range: bool) -> str:
+    """What a target is encoded with where nobody says. Raises OutputError."""
+    return muxer_for(target).codec or ("mjpeg" if full_range else "mpeg4")
+
+
 def muxer_for(target: Path) -> Muxer:
     """By the target's suffix. Raises OutputError."""
     muxer = MUXERS.get(target.suffix.lower())
     if muxer is None:
         raise OutputError(f"{target}: no video format is known by {target.suffix or 'no suffix'}; use one of {', '.join(MUXERS)}")
     return muxer
+
+
+_OFF_BEAT = Fraction(1, 3)  # of a frame: a clock of milliseconds is no other rate
 
 
 class Writer:
@@ -88,7 +104,9 @@ class Writer:
         self._stream: Any = None
         self._streams: dict[int, Any] = {}
         self._clock: Fraction = reader.time_base
-        self._frame: Fraction | None = None
+        self._counted = False  # frames are numbered for the encoder, and get their times afterwards
+        self._times: list[int] = []
+        self._origin: Fraction | None = None
         self._last: int | None = None
 
     def begin(self, codec: str, encoding: Encoding, picture: Any) -> None:
@@ -117,18 +135,23 @@ class Writer:
             raise VideoError(message) from error
         context = stream.codec_context
         context.width, context.height, context.pix_fmt = picture.width, picture.height, encoding.form.name
-        if self._muxer.fixed or codec in FIXED_RATE:
-            self._clock = self._frame = 1 / rate
-        context.time_base = stream.time_base = self._clock
+        self._counted = codec in FIXED_RATE and not self._muxer.fixed
+        if self._muxer.fixed or self._counted:
+            self._clock = 1 / rate
+        context.time_base = self._clock
+        stream.time_base = reader.time_base if self._counted else self._clock
         context.framerate = rate
         if reader.stream.sample_aspect_ratio:
             context.sample_aspect_ratio = reader.stream.sample_aspect_ratio
         context.color_range = picture.color_range
         context.colorspace, context.color_primaries, context.color_trc = picture.colorspace, old.color_primaries, old.color_trc
-        if old.field_order and encoding.flags:
+        if old.field_order and encoding.fields:
             context.field_order = old.field_order
-        if self._muxer.ordered and encoding.reordering:
+        early = self._muxer.name == "mpegts" and 0 <= picture.pts * reader.time_base < _EARLY_FRAMES / rate
+        if encoding.reordering and (self._muxer.ordered or early):
             context.max_b_frames = 0
+        if picture.color_range == _FULL and self._muxer.name in _SILENT_MUXERS and codec in _SILENT_CODECS:
+            self._lost(f"{codec} in {self._muxer.name} can not say that luma has the full range")
         quantize(context, encoding)
         matrix = display_matrix(picture)
         if matrix is not None:
@@ -182,21 +205,27 @@ class Writer:
     def encode(self, picture: Any) -> None:
         """Encode and write a picture, at its own time."""
         picture.pict_type = 0  # what it was in the source is nothing to the encoder
-        if self._frame is not None:
+        if self._muxer.fixed:
             self._to_fixed_rate(picture)
+        elif self._counted:
+            self._times.append(picture.pts)
+            picture.pts, picture.time_base, picture.duration = len(self._times) - 1, self._clock, 1
         self._each(picture)
 
     def _to_fixed_rate(self, picture: Any) -> None:
-        exact = picture.pts * self._reader.time_base / self._clock
+        time = picture.pts * self._reader.time_base
+        if self._origin is None:
+            self._origin = round(time / self._clock) * self._clock - time
+            if self._origin:
+                self.warnings.append(f"{self._muxer.name}: the picture comes {1000 * float(self._origin):+.1f} ms beside the sound")
+        exact = (time + self._origin) / self._clock
         pts = round(exact)
-        if abs(exact - pts) > Fraction(1, 3) or (self._last is not None and pts <= self._last):
-            # Only a constant shift is no loss: it is the same for all, or the first one decides.
+        if abs(exact - pts) > _OFF_BEAT or (self._last is not None and pts <= self._last):
             raise VideoError(
-                f"{self._reader.path}: its frames come at times that {self._muxer.name} with {self._stream.codec_context.name} "
-                "can not hold, at a fixed rate; write H.264 or FFV1 to a .mkv"
+                f"{self._reader.path}: its frames come at times that {self._muxer.name} can not hold, at a fixed rate; write to a .mkv"
             )
         picture.pts, picture.time_base, self._last = pts, self._clock, pts
-        picture.duration = max(1, round(picture.duration * self._reader.time_base / self._clock))
+        picture.duration = 1
 
     def _each(self, picture: Any) -> None:
         try:
@@ -204,7 +233,21 @@ class Writer:
         except (av.FFmpegError, ValueError) as error:
             raise VideoError(f"{self._reader.path}: {self._stream.codec_context.name} failed: {_text(error)}") from error
         for packet in packets:
+            if self._counted:
+                self._retime(packet)
             self._mux(packet)
+
+    def _retime(self, packet: Any) -> None:
+        """From the number of a frame, which is all that the encoder was told, to its time."""
+        step = max(1, round(self._clock / self._reader.time_base))
+
+        def time(number: int) -> int:
+            return self._times[number] if number >= 0 else self._times[0] + number * step
+
+        last = packet.pts + 1 >= len(self._times)
+        packet.duration = step if last else self._times[packet.pts + 1] - self._times[packet.pts]
+        packet.pts, packet.dts = time(packet.pts), time(packet.dts)
+        packet.time_base = self._reader.time_base
 
     def _mux(self, packet: Any) -> None:
         try:
