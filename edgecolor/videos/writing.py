@@ -18,7 +18,9 @@ from edgecolor.videos.reading import Reader
 
 @dataclass(frozen=True)
 class Muxer:
-    """A container format. codec: what it is usually filled with, "" for MPEG-4 or, in full range, Motion JPEG. fixed: its clock is the frame rate. options: of FFmpeg's muxer.  # noqa: E501
+    """A container format. codec: what it is usually filled with, "" for MPEG-4 or, in full range, Motion JPEG.
+
+    fixed: its clock is the frame rate. options: of FFmpeg's muxer.
 
     ordered: it keeps no order but that of coding.
     """
