@@ -1,9 +1,11 @@
 """Guided upsampling: chroma guessed on a small grid, lifted to any size along the edges of full-resolution luma.
 
-The fast guided filter of He and Sun 2015 (arXiv:1505.00996): in every small window chroma is a line over luma,
-chroma = slope * luma + offset. Slope and offset are fitted on a small copy of the luma, smoothed, enlarged, and
-applied to the luma of the frame at hand; so a chroma edge lands where the luma edge is, on frames too that the network
-never saw. Constant chroma stays constant: its slope is 0.
+chroma = bilinear(grid) + slope * (luma - bilinear(the grid's own luma)): what the grid says stays as it is, and what luma
+has beyond the grid's resolution carries chroma along. The slope is fitted in a small window of grid cells as in the fast
+guided filter of He and Sun 2015 (arXiv:1505.00996), but where luma hardly varies it is drawn towards chroma / luma
+instead of 0: shading scales R', G' and B' alike, so that on a thing of one colour chroma goes with luma. The filter of
+that paper also smooths what the grid says, twice, which pales the picture; `python -m tests.benchmarks.lifting` compares.
+It all is one line per cell, chroma = slope * luma + offset, which fits frames too that the network never saw.
 """
 
 from __future__ import annotations
@@ -15,40 +17,37 @@ import numpy as np
 from numpy.typing import NDArray
 
 Grid = NDArray[np.float32]  # (h, w, 2) chroma
-Lines = NDArray[np.float32]  # (4, 2h, 2w) slopes and offsets
+Lines = NDArray[np.float32]  # (4, h, w) slopes and offsets
 
-# A window of two grid cells of the networks. On validation pictures every guided window beat the same window unguided;
-# larger ones gain PSNR by paling the picture.
-RADIUS = 2  # pixels of the fitting size
-# The fit is made at so many pixels a grid cell. At 4, all that the network saw, it cost four times as much, and the
-# validation pictures came out the same within 0.005 dB.
-_PIXELS_A_CELL = 2
-EPSILON = 0.001  # variance of luma in [0, 1] below which an edge is taken for noise
+RADIUS = 1  # grid cells: the smallest window
+EPSILON = 0.001  # variance of luma in [0, 1] below which an edge is taken for noise, and the slope for that of shading
+_DARK = 16.0  # codes of luma that are added before dividing by it: near black, chroma / luma is noise
 
 
 def fit(chroma: Grid, guide: NDArray[np.uint8], radius: int = RADIUS, epsilon: float = EPSILON) -> Lines:
-    """Fit chroma as a line over luma around each pixel of a small guide.
+    """Fit chroma as a line over luma in each cell of the grid, from the cells around it.
 
     chroma: (h, w, 2) float32 on the network's grid. guide: (S, T) uint8, the luma that the network saw.
-    Returns (4, 2h, 2w) float32: slopes of both channels, then their offsets, for luma in codes 0..255 and chroma in its
+    Returns (4, h, w) float32: slopes of both channels, then their offsets, for luma in codes 0..255 and chroma in its
     own units.
     """
-    size = chroma.shape[1] * _PIXELS_A_CELL, chroma.shape[0] * _PIXELS_A_CELL
+    height, width = chroma.shape[:2]
     window = (2 * radius + 1, 2 * radius + 1)
 
     def mean(x: NDArray[np.float32]) -> NDArray[np.float32]:
         return cv2.blur(x, window, borderType=cv2.BORDER_REFLECT)  # type: ignore[return-value]
 
-    luma = cv2.resize(guide, size, interpolation=cv2.INTER_AREA).astype(np.float32)
+    luma = cv2.resize(guide, (width, height), interpolation=cv2.INTER_AREA).astype(np.float32)
     mean_luma = mean(luma)
-    variance = mean(luma * luma) - mean_luma * mean_luma + np.float32(epsilon * 255**2)
-    lines = np.empty((4, *luma.shape), np.float32)
+    ridge = np.float32(epsilon * 255**2)
+    variance = mean(luma * luma) - mean_luma * mean_luma + ridge
+    lines = np.empty((4, height, width), np.float32)
     for channel in range(2):
-        value = cv2.resize(np.ascontiguousarray(chroma[..., channel]), size, interpolation=cv2.INTER_LINEAR)
-        mean_value = mean(value)  # type: ignore[arg-type]
-        slope = (mean(value * luma) - mean_value * mean_luma) / variance
-        lines[channel] = mean(slope)
-        lines[2 + channel] = mean(mean_value - slope * mean_luma)
+        value = np.ascontiguousarray(chroma[..., channel])
+        mean_value = mean(value)
+        shading = mean_value / (mean_luma + np.float32(_DARK))
+        lines[channel] = (mean(value * luma) - mean_value * mean_luma + ridge * shading) / variance
+        lines[2 + channel] = value - lines[channel] * luma
     return lines
 
 

@@ -13,11 +13,36 @@ def two_halves(size: int, border: int) -> np.ndarray:
     return luma.astype(np.uint8)
 
 
-def test_constant_chroma_stays_constant() -> None:
-    guide = np.random.default_rng(1).integers(0, 256, (96, 96)).astype(np.uint8)
+def test_what_the_grid_says_stays_as_it_is() -> None:
+    """On a frame without detail beyond the grid, every cell's chroma is the grid's, however the luma varies."""
+    rng = np.random.default_rng(1)
+    guide = np.kron(rng.integers(20, 236, (24, 24)), np.ones((4, 4))).astype(np.uint8)
+    chroma = rng.uniform(-0.3, 0.3, (24, 24, 2)).astype(np.float32)
+    lifted = upsample.apply(upsample.fit(chroma, guide), guide[::4, ::4])
+    np.testing.assert_allclose(lifted, chroma, atol=1e-5)
+
+
+def test_a_flat_frame_of_one_chroma_stays_of_one() -> None:
+    guide = np.full((96, 96), 90, np.uint8)
     chroma = np.broadcast_to(np.float32([0.2, -0.1]), (24, 24, 2))
-    lifted = upsample.apply(upsample.fit(chroma, guide), np.random.default_rng(2).integers(0, 256, (360, 640)).astype(np.uint8))
-    np.testing.assert_allclose(lifted, np.broadcast_to(np.float32([0.2, -0.1]), lifted.shape), atol=2e-3)
+    lifted = upsample.apply(upsample.fit(chroma, guide), np.full((360, 640), 90, np.uint8))
+    np.testing.assert_allclose(lifted, np.broadcast_to(np.float32([0.2, -0.1]), lifted.shape), atol=1e-5)
+
+
+def test_chroma_goes_with_luma_in_the_texture_of_one_thing() -> None:
+    """Where the grid sees one luma and one chroma, finer shading scales chroma as it scales luma."""
+    chroma = np.broadcast_to(np.float32([0.2, -0.1]), (24, 24, 2))
+    frame = np.full((240, 240), 100, np.uint8)
+    frame[::2] = 120
+    lifted = upsample.apply(upsample.fit(chroma, np.full((96, 96), 110, np.uint8)), frame)
+    ratio = lifted[0::2].mean((0, 1)) / lifted[1::2].mean((0, 1))
+    np.testing.assert_allclose(ratio, 1.2, atol=0.05)
+
+
+def test_texture_carries_no_chroma_where_the_grid_has_none() -> None:
+    rng = np.random.default_rng(2)
+    guide, frame = (rng.integers(0, 256, shape).astype(np.uint8) for shape in ((96, 96), (360, 640)))
+    assert not upsample.apply(upsample.fit(np.zeros((24, 24, 2), np.float32), guide), frame).any()
 
 
 def test_planes_are_the_same_lines_in_codes() -> None:
@@ -57,7 +82,7 @@ def test_an_edge_lands_on_the_luma_edge(border: int) -> None:
 def test_threads_do_not_share_scratch_memory() -> None:
     from concurrent.futures import ThreadPoolExecutor
 
-    guide, frame = two_halves(96, 48), two_halves(480, 240)
+    guide, frame = np.full((96, 96), 90, np.uint8), np.full((480, 480), 90, np.uint8)
 
     def lift(value: float) -> bool:
         lines = upsample.fit(np.full((24, 24, 2), value, np.float32), guide)
