@@ -30,6 +30,7 @@ class NetworkConfig:
     lite: int = 0
     channels: tuple[int, int, int] = (160, 96, 64)
     blocks: tuple[int, int, int] = (2, 1, 2)
+    hidden: int = 0
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,7 @@ class StageConfig:
     gradient: float = 0.0  # weight of the difference of ab between neighbouring pixels: against bleeding
     perceptual: float = 0.0  # weight of the perceptual loss: it should look the same to another encoder
     recognition: float = 0.0  # weight of the recognition loss: that encoder's classifier should say the same of it
+    perceived: int = 0  # how many pictures of a batch that encoder sees: it takes most of a step's time; 0: all
     perceptual_lite: int = 1  # whose eyes: EfficientNet-Lite1 or 2; Lite0 judges the results and is never used here
     adversarial: float = 0.0  # whole: weight of a critic's opinion, see convert.critic
     critic_rate: float = 4e-4  # the critic's own learning rate

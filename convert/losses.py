@@ -164,7 +164,8 @@ class ColorModel(keras.Model):
         if self._stage.gradient:
             extra = extra + self._stage.gradient * 0.1 * gradient_difference(grid, true_grid)
         if self._perceive is not None:
-            look, recognition = self._perceive(x, grid, true_grid)
+            seen = self._stage.perceived or None  # batches are drawn at random, so that the first ones are any ones
+            look, recognition = self._perceive(x[:seen], grid[:seen], true_grid[:seen])
             extra = extra + self._stage.perceptual * look + self._stage.recognition * recognition
         if self._critic is not None:
             extra = extra - self._stage.adversarial * ops.mean(self._critic([x, grid], training=False))

@@ -31,10 +31,14 @@ BN_EPSILON = 1e-3
 
 @dataclass(frozen=True)
 class DecoderWidths:
-    """Channels of the decoder at strides 16 (and 32), 8 and 4, and separable blocks at each of them."""
+    """Channels of the decoder at strides 16 (and 32), 8 and 4, and separable blocks at each of them.
+
+    hidden: channels between the last block and the ``ab`` head; 0: the head is linear in the block's.
+    """
 
     channels: tuple[int, int, int] = (160, 96, 64)
     blocks: tuple[int, int, int] = (2, 1, 2)
+    hidden: int = 0
 
 
 def _round_channels(channels: int, width: float) -> int:
@@ -185,20 +189,23 @@ def decoder_features(taps: Sequence[Any], widths: DecoderWidths) -> Any:
     return x
 
 
+def _heads(features: Any, bins: int, widths: DecoderWidths) -> dict[str, Any]:
+    seen = layers.Conv2D(widths.hidden, 1, activation="relu6", name="ab_hidden")(features) if widths.hidden else features
+    return {"ab": layers.Conv2D(2, 1, name="ab")(seen), "bins": layers.Conv2D(bins, 1, name="bins")(features)}
+
+
 def build_decoder(tap_shapes: Sequence[tuple[int | None, int | None, int]], bins: int, widths: DecoderWidths) -> keras.Model:
     """Decoder with both heads: taps -> {"ab": (N, h, w, 2) CIELAB units, "bins": (N, h, w, Q) logits}."""
     taps = [keras.Input(shape, name=f"tap{4 << i}") for i, shape in enumerate(tap_shapes)]
     features = decoder_features(taps, widths)
-    outputs = {"ab": layers.Conv2D(2, 1, name="ab")(features), "bins": layers.Conv2D(bins, 1, name="bins")(features)}
-    return keras.Model(taps, outputs, name="decoder")
+    return keras.Model(taps, _heads(features, bins, widths), name="decoder")
 
 
 def build_edgecolor(size: int | None, bins: int, lite: int = 0, widths: DecoderWidths = DecoderWidths()) -> keras.Model:
     """The whole network with both heads. The export keeps the ``ab`` head only (see convert.export)."""
     x = keras.Input((size, size, 1), name="lightness")
     features = decoder_features(encoder_taps(x, lite), widths)
-    outputs = {"ab": layers.Conv2D(2, 1, name="ab")(features), "bins": layers.Conv2D(bins, 1, name="bins")(features)}
-    return keras.Model(x, outputs, name="edgecolor")
+    return keras.Model(x, _heads(features, bins, widths), name="edgecolor")
 
 
 def build_seed(size: int | None = None) -> keras.Model:

@@ -30,7 +30,7 @@ from convert.losses import Bins, ColorModel, find_centers, make_bins
 from convert.network import DecoderWidths, build_decoder, build_edgecolor, build_encoder, build_seed, encoder_block
 from convert.plot import plot_log
 from convert.sampler import Sampler, some_pixels
-from convert.weights import WEIGHTS, copy_weights, load_network, save_network
+from convert.weights import WEIGHTS, copy_weights, load_network, save_network, widen
 from edgecolor.color import ab_to_chroma, rgb_to_lab, ycbcr_to_rgb
 from edgecolor.errors import ConfigError
 
@@ -163,7 +163,7 @@ class Run:
             keras.distribution.set_distribution(keras.distribution.DataParallel())
         self.folder.mkdir(parents=True, exist_ok=True)
         (self.folder / "config.json").write_text(json.dumps(dataclasses.asdict(config), indent=1) + "\n")
-        self.widths = DecoderWidths(config.network.channels, config.network.blocks)
+        self.widths = DecoderWidths(config.network.channels, config.network.blocks, config.network.hidden)
         self.pictures = PictureCache(self.folder.parent / "cache", config.data)
         self.validation = Validation(config)
 
@@ -178,7 +178,7 @@ class Run:
         if weights is None:
             copy_weights(build_encoder(self.config.network.lite), network)
         else:
-            copy_weights(load_network(weights), network)
+            widen(load_network(weights), network)
         return network
 
     def train(self) -> Path:

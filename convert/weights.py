@@ -21,6 +21,46 @@ def copy_weights(source: keras.Model, target: keras.Model) -> None:
             target.get_layer(layer.name).set_weights(layer.get_weights())
 
 
+def widen(source: keras.Model, target: keras.Model) -> None:
+    """Copy ``source`` into a ``target`` that has more decoder blocks, or a hidden layer before its ab head, and gives the same.
+
+    What is new begins as the identity (Chen et al. 2016, Net2Net, arXiv:1511.05641), which the ReLU6 behind it leaves alone:
+    its input comes from one. Raises ModelError when ``source`` has a layer that ``target`` has not, or that differs.
+    """
+    mine = {layer.name: layer.get_weights() for layer in source.layers if layer.weights}
+    theirs = {layer.name: layer for layer in target.layers if layer.weights}
+    if lost := sorted(set(mine) - set(theirs)):
+        raise ModelError(f"the configured network has no place for {', '.join(lost)} of the weights that it should start from")
+    for name, layer in theirs.items():
+        shapes = [tuple(w.shape) for w in layer.weights]
+        if name not in mine:
+            layer.set_weights(_identity(layer))
+        elif [w.shape for w in mine[name]] == shapes:
+            layer.set_weights(mine[name])
+        elif name == "ab" and mine[name][0].shape[2] < shapes[0][2]:
+            kernel = np.zeros(shapes[0], np.float32)
+            kernel[:, :, : mine[name][0].shape[2]] = mine[name][0]
+            layer.set_weights([kernel, mine[name][1]])
+        else:
+            raise ModelError(f"layer {name} has shapes {[w.shape for w in mine[name]]}, the configured network wants {shapes}")
+
+
+def _identity(layer: Any) -> list[Any]:
+    """Weights with which a layer gives its input; channels that a wider convolution adds stay as initialized."""
+    weights = [np.array(w) for w in layer.get_weights()]
+    if isinstance(layer, keras.layers.BatchNormalization):
+        return [np.ones_like(weights[0]), np.zeros_like(weights[1]), np.zeros_like(weights[2]), np.ones_like(weights[3]) - layer.epsilon]
+    kernel = weights[0]
+    if isinstance(layer, keras.layers.DepthwiseConv2D):
+        kernel[:] = 0
+        kernel[kernel.shape[0] // 2, kernel.shape[1] // 2] = 1
+    elif isinstance(layer, keras.layers.Conv2D) and kernel.shape[:2] == (1, 1) and kernel.shape[2] <= kernel.shape[3]:
+        kernel[0, 0, :, : kernel.shape[2]] = np.eye(kernel.shape[2])
+    else:
+        raise ModelError(f"layer {layer.name} is new in the configured network and can not begin as the identity")
+    return [kernel, *weights[1:]]
+
+
 def average_networks(networks: Sequence[keras.Model]) -> keras.Model:
     """The mean of the weights of stages that came from one another: often better than each (Wortsman et al. 2022, arXiv:2203.05482).
 

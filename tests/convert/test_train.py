@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 
 from convert.config import TrainConfig, load_config
-from convert.network import build_edgecolor, build_seed
+from convert.network import DecoderWidths, build_edgecolor, build_seed
 from convert.train import Run
-from convert.weights import average_networks
+from convert.weights import average_networks, widen
 from edgecolor import Colorizer
 from edgecolor.errors import ModelError
 from tests.conftest import DATA, ROOT
@@ -201,3 +201,23 @@ def test_stages_are_averaged_into_a_run_that_can_be_packed(straight: Path, folde
 def test_networks_of_two_forms_can_not_be_averaged() -> None:
     with pytest.raises(ModelError, match="not of one form"):
         average_networks([build_seed(64), build_edgecolor(64, 4)])
+
+
+def test_a_widened_network_gives_what_the_narrow_one_gave() -> None:
+    narrow = build_edgecolor(64, 4, 0, DecoderWidths((16, 16, 8), (1, 1, 1)))
+    wide = build_edgecolor(64, 4, 0, DecoderWidths((16, 16, 8), (2, 1, 3), hidden=12))
+    widen(narrow, wide)
+    x = np.random.default_rng(0).uniform(-1, 1, (2, 64, 64, 1)).astype(np.float32)
+    before, after = narrow.predict_on_batch(x), wide.predict_on_batch(x)
+    np.testing.assert_allclose(after["ab"], before["ab"], atol=1e-4)
+    np.testing.assert_allclose(after["bins"], before["bins"], atol=1e-4)
+    assert np.abs(before["ab"]).max() > 1e-3
+
+
+@pytest.mark.parametrize(("widths", "message"), [
+    (DecoderWidths((16, 16, 8), (0, 1, 1)), "no place for decode16_0"),
+    (DecoderWidths((16, 16, 12), (1, 1, 1)), "has shapes"),
+])
+def test_a_network_that_is_not_wider_is_refused_as_a_start(widths: DecoderWidths, message: str) -> None:
+    with pytest.raises(ModelError, match=message):
+        widen(build_edgecolor(64, 4, 0, DecoderWidths((16, 16, 8), (1, 1, 1))), build_edgecolor(64, 4, 0, widths))
