@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from edgecolor import __version__
 from edgecolor.errors import ConfigError, EdgeColorError
 
-COMMANDS = ("colorize", "compare", "serve", "config", "service", "benchmark", "doctor")
+COMMANDS = ("colorize", "compare", "serve", "config", "service", "models", "benchmark", "doctor")
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -29,7 +29,8 @@ def build_parser() -> argparse.ArgumentParser:
 def add_model_options(parser: argparse.ArgumentParser) -> None:
     """Options of every command that runs a network."""
     group = parser.add_argument_group("network")
-    group.add_argument("--model", default="edgecolor", help="name of a shipped model, or path of a .tflite file with its card")
+    group.add_argument("--model", default="edgecolor",
+                       help="name of a shipped model, path of a .tflite file with its card, or auto: the best that is fast enough here")
     group.add_argument("--runtime", choices=("litert", "tflite"), help="TFLite runtime (default: the first that is installed)")
     group.add_argument("--threads", type=int, metavar="N", help="threads of the network (default: the cores that are free)")
     group.add_argument("--delegate", metavar="NAME", help="edgetpu[:usb|:pci|:N] runs on a Coral; an absent one is an error")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -12,12 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgecolor import upsample
-from edgecolor.assets import load_model
+from edgecolor.assets import Model, load_model
+from edgecolor.catalog import AUTO, choose
 from edgecolor.color import ab_to_chroma, chroma_excursion, chroma_planes, luma_codes
 from edgecolor.errors import ModelError
 from edgecolor.frame import ColorRange, Frame, Matrix, Plane, check_luma, chroma_shape
 from edgecolor.interpreter import Interpreter
 from edgecolor.quantization import dequantize, input_table, lightness_input
+
+_log = logging.getLogger(__name__)
 
 
 class Network(Protocol):
@@ -28,11 +32,17 @@ class Network(Protocol):
     def __call__(self, luma: NDArray[np.uint8], color_range: ColorRange) -> NDArray[np.float32]: ...
 
 
+def _chosen(runtime: str | None, threads: int | None, delegate: str | None) -> Model:
+    choice = choose(runtime, threads, delegate)
+    _log.info("model %s: %s", choice.model.name, choice.reason)
+    return choice.model
+
+
 class TfliteNetwork:
-    """A .tflite model with its card, int8 or float32."""
+    """A .tflite model with its card, int8 or float32. model "auto": see edgecolor.catalog.choose."""
 
     def __init__(self, model: str | Path, runtime: str | None, threads: int | None, delegate: str | None) -> None:
-        self.model = load_model(model)
+        self.model = load_model(model) if model != AUTO else _chosen(runtime, threads, delegate)
         self.interpreter = Interpreter(self.model.content, runtime, threads, delegate)
         self.model.check_contract(self.interpreter.input, self.interpreter.output)
         given, taken = self.interpreter.input, self.interpreter.output
@@ -96,7 +106,7 @@ def shrink(luma: Plane, size: tuple[int, int]) -> NDArray[np.uint8]:
 class Colorizer:
     """Guesses chroma for luma. Not thread-safe: one per thread.
 
-    model: a name ("edgecolor") or the path of a .tflite file with its card. runtime, threads, delegate: see
+    model: a name ("edgecolor"), the path of a .tflite file with its card, or "auto" (edgecolor.catalog). runtime, threads, delegate: see
     edgecolor.interpreter.Interpreter, which also lists the errors raised; assets.load_model raises the rest.
     """
 

@@ -35,7 +35,7 @@ class SourceConfig(SourceOptions):
 class NetworkConfig:
     """Which network guesses, and on what. Raises ConfigError.
 
-    model: a shipped one's name, or the path of a .tflite file with its card. runtime: the first that is installed when empty.
+    model: a shipped one's name, the path of a .tflite file with its card, or auto. runtime: the first that is installed when empty.
     threads: 0 for as many as cores are free. delegate: edgetpu, edgetpu:usb, edgetpu:pci or edgetpu:N for a Coral.
     """
 

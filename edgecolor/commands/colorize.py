@@ -113,11 +113,16 @@ def run(arguments: argparse.Namespace) -> int:
     from edgecolor.archive.progress import Progress
     from edgecolor.archive.run import Options, Run, is_video
     from edgecolor.archive.workers import Network
+    from edgecolor.catalog import AUTO, choose
     from edgecolor.plan import make_plan
 
     if arguments.jobs > 1 and arguments.delegate:
         raise ConfigError("--jobs: one process at a time can use a Coral; drop --jobs or --delegate")
     plan = make_plan(arguments.inputs, arguments.output, arguments.format)
+    if arguments.model == AUTO:  # once, so that every worker takes the same one
+        choice = choose(arguments.runtime, arguments.threads, arguments.delegate)
+        print(f"model {choice.model.name}: {choice.reason}", file=sys.stderr)
+        arguments.model = str(choice.model.path)
     settings = _settings(arguments)
     threads = 1 if arguments.threads is None and arguments.jobs > 1 else arguments.threads
     network = Network(arguments.model, arguments.runtime, threads, arguments.delegate)

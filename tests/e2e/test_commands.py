@@ -66,3 +66,21 @@ def test_version_is_the_packages() -> None:
 
     assert edgecolor("--version").stdout.strip() == f"edgecolor {__version__}"
     assert f'version = "{__version__}"' in (ROOT / "pyproject.toml").read_text()
+
+
+def test_models_lists_what_is_here_and_what_auto_takes() -> None:
+    done = edgecolor("models", "--json", "--threads", "1")
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    rows = {row["name"]: row for row in report["models"]}
+    assert {"edgecolor", "seed"} <= set(rows)
+    assert rows["edgecolor"]["ms"] > rows["seed"]["ms"] > 0 and rows["edgecolor"]["ab_to_gray"] < rows["seed"]["ab_to_gray"]
+    assert report["auto"]["name"] in rows and report["auto"]["name"] != "seed" and report["auto"]["reason"]
+    table = edgecolor("models", "--threads", "1").stdout
+    assert rows["edgecolor"]["sha256"][:12] in table and "--model auto takes" in table
+
+
+def test_colorize_takes_the_auto_model_and_says_which(tmp_path: Path) -> None:
+    done = edgecolor("colorize", "tests/data/gray.jpg", "-o", str(tmp_path / "color.jpg"), "--model", "auto", "--threads", "1")
+    assert done.returncode == 0 and done.stderr.startswith("model edgecolor: "), done.stderr
+    assert (tmp_path / "color.jpg").is_file()

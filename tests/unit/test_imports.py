@@ -37,7 +37,8 @@ LAYERS = {
     "service": {"logs"},
     "outage": {"errors", "frame", "sources"},
     "chroma": {"colorizer", "frame", "meters", "temporal"},
-    "colorizer": {"assets", "color", "errors", "frame", "interpreter", "quantization", "upsample"},
+    "catalog": {"assets", "errors", "interpreter"},
+    "colorizer": {"assets", "catalog", "color", "errors", "frame", "interpreter", "quantization", "upsample"},
 }
 
 

@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from edgecolor import catalog
+from edgecolor.assets import Model
+from edgecolor.colorizer import TfliteNetwork
+from edgecolor.errors import AssetNotFoundError
+from tests.conftest import ROOT
+
+MODELS = ROOT / "models"
+
+
+def shelve(folder: Path, name: str, distance: float | None, source: str = "seed") -> None:
+    """Put a copy of a shipped model on a shelf under another name, with this mean ab distance on its card."""
+    shutil.copy(MODELS / f"{source}.tflite", folder / f"{name}.tflite")
+    card = json.loads((MODELS / f"{source}.json").read_text())
+    card |= {"name": name, "scores": {} if distance is None else {"val": {"int8": {"ab_distance": distance}}}}
+    (folder / f"{name}.json").write_text(json.dumps(card))
+
+
+@pytest.fixture
+def speeds(monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
+    """Milliseconds of each model on a board of the test's making."""
+    ms: dict[str, float] = {}
+
+    def measure(model: Model, *_: object) -> float:
+        return ms[model.name]
+
+    monkeypatch.setattr(catalog, "measure_ms", measure)
+    return ms
+
+
+def test_shipped_models_are_listed_once_without_their_float_copies(tmp_path: Path) -> None:
+    shelve(tmp_path, "big", 14.0)
+    shelve(tmp_path, "big-float", 14.0)
+    shelve(tmp_path, "seed", 15.0)
+    listed = catalog.list_models([tmp_path, MODELS])
+    assert [item.name for item in listed] == ["big", "edgecolor", "seed"]
+    assert listed[2].path == tmp_path / "seed.tflite", "the first folder counts"
+    assert all(item.model is not None and item.where == "checkout" for item in listed)
+
+
+def test_a_model_that_can_not_be_used_is_listed_with_the_reason(tmp_path: Path) -> None:
+    shelve(tmp_path, "bad", 14.0)
+    (tmp_path / "bad.tflite").write_bytes(b"changed")
+    (listed,) = catalog.list_models([tmp_path])
+    assert listed.model is None and "SHA-256" in listed.wrong
+
+
+def test_auto_takes_the_best_that_is_fast_enough(tmp_path: Path, speeds: dict[str, float]) -> None:
+    for name, distance in (("big", 14.0), ("small", 14.9), ("dull", 15.5)):
+        shelve(tmp_path, name, distance)
+    speeds |= {"big": 250.0, "small": 60.0, "dull": 5.0}
+    choice = catalog.choose(folders=[tmp_path])
+    assert choice.model.name == "small" and "big 4.0, small 16.7" in choice.reason
+    assert catalog.choose(folders=[tmp_path], enough=3).model.name == "big"
+
+
+def test_auto_takes_the_fastest_where_none_is_fast_enough(tmp_path: Path, speeds: dict[str, float]) -> None:
+    for name, distance in (("big", 14.0), ("small", 14.9)):
+        shelve(tmp_path, name, distance)
+    speeds |= {"big": 2000.0, "small": 500.0}
+    choice = catalog.choose(folders=[tmp_path])
+    assert choice.model.name == "small" and "fastest" in choice.reason
+
+
+def test_auto_never_takes_the_baseline_or_a_model_without_scores(tmp_path: Path) -> None:
+    shelve(tmp_path, "seed", 1.0)
+    shelve(tmp_path, "unknown", None)
+    with pytest.raises(AssetNotFoundError, match="edgecolor models"):
+        catalog.choose(folders=[tmp_path])
+    shelve(tmp_path, "edgecolor", 14.0, "edgecolor")
+    assert catalog.choose(folders=[tmp_path]).model.name == "edgecolor"
+
+
+def test_measuring_runs_the_real_network() -> None:
+    listed = {item.name: item.model for item in catalog.list_models([MODELS])}
+    assert listed["seed"] and catalog.measure_ms(listed["seed"], threads=1) > 0
+
+
+def test_a_colorizer_of_the_auto_model_says_what_it_took(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO"):
+        network = TfliteNetwork("auto", None, 1, None)
+    assert network.model.name in caplog.text and "model" in caplog.text
