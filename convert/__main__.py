@@ -1,14 +1,12 @@
-"""``python -m convert train|average|evaluate|export|operators|pack|card|pale|sheet|reference``: from pictures to a model with its card."""
+"""``python -m convert COMMAND``: from pictures to a model with its card. ``--help`` lists the commands."""
 
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import os
 import sys
 from pathlib import Path
-from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
@@ -17,6 +15,8 @@ from edgecolor.errors import ConfigError, EdgeColorError, ModelError
 _SHEET_PICTURES = 24
 _WORST_PICTURES = 20
 _SQNR_PICTURES = 16
+_GUARD_PICTURES = 160
+_SITE_PICTURES = 300
 
 
 def _size(text: str) -> tuple[int, int]:
@@ -39,6 +39,16 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--data", help="folder of pictures, or of zips of pictures, instead of the configured one")
     train.add_argument("--validation", help="folder of validation pictures instead of the configured one")
     train.add_argument("--out", help="folder of the run instead of the configured one")
+
+    finetune = commands.add_parser("finetune", help="make a site model: edgecolor with one fixed camera's own colours")
+    finetune.add_argument("--from", dest="base", default="edgecolor", metavar="MODEL",
+                          help="packed float weights: a .keras file, or the name of one in models/ (default edgecolor)")
+    finetune.add_argument("--video", type=Path, nargs="+", required=True, help="footage of the camera by day, in the order of time")
+    finetune.add_argument("--minutes", type=float, default=20, help="how long to train (default %(default)g)")
+    finetune.add_argument("--size", type=_size, default=(192, 192), help="input size of the network, a square (default 192)")
+    finetune.add_argument("--data", type=Path, help="varied colour pictures to rehearse (default: those that the model was trained on)")
+    finetune.add_argument("--validation", type=Path, help="others to check that nothing was forgotten (default: a tenth of --data)")
+    finetune.add_argument("-o", "--out", type=Path, required=True, help="site.tflite; call again to resume what is in site.run")
 
     average = commands.add_parser("average", help="average the weights of several stages of one run into a run's folder of its own")
     average.add_argument("run", type=Path, help="the run's folder")
@@ -110,6 +120,42 @@ def _train(arguments: argparse.Namespace) -> None:
     print(Run(dataclasses.replace(config, data=data, out=arguments.out or config.out)).train())
 
 
+def _finetune(arguments: argparse.Namespace) -> None:
+    from convert.card import write_cards
+    from convert.dataset import list_pictures, split
+    from convert.export import export
+    from convert.finetune import finetune, markdown
+    from convert.weights import recipe_of
+
+    if arguments.size[0] != arguments.size[1]:
+        raise ConfigError("--size of a fine-tuning is a square: the site's frames are stretched to it")
+    packed = Path(__file__).parent.parent / "models" / f"{arguments.base}.keras"
+    weights = packed if packed.is_file() else Path(arguments.base)
+    if not weights.is_file():
+        raise ConfigError(f"--from {arguments.base}: neither a .keras file nor the name of one in {packed.parent}")
+    data = recipe_of(weights)["data"]
+    folder = arguments.data or Path(data["train"])
+    if not folder.is_dir():
+        raise ConfigError(f"{folder}, which {weights.name} was trained on, is not here; --data FOLDER: some hundred varied pictures")
+    validation = arguments.validation or (Path(data["validation"]) if not arguments.data and data["validation"] else None)
+    pictures = list_pictures(folder)
+    rehearsed, guard = (pictures, list_pictures(validation)) if validation else split(pictures, 0.1)
+    if not guard:
+        raise ConfigError(f"{folder}: too few pictures to set some aside; give --validation FOLDER")
+    guard = guard[:: -(-len(guard) // _GUARD_PICTURES)]
+    work = arguments.out.with_suffix(".run")
+    site, report = finetune(weights, arguments.video, work, arguments.minutes, rehearsed, guard, size=arguments.size[0])
+    print(markdown(report))
+    # Half of the representative pictures are the site's, by the number of files in the folder that was trained on.
+    seen = list_pictures(work / "frames" / "train")
+    done = export(site, arguments.out, arguments.size, seen, _SITE_PICTURES)
+    about = {"videos": [video.name for video in arguments.video], "frames": report.footage.frames, "steps": report.steps,
+             "kept": report.share, "held_out": report.site, "general": report.general}
+    for path in write_cards(done, site, recipe_of(site), len(seen), _SITE_PICTURES, {"site": about}):
+        print(path)
+    _print_operators([done.int8])
+
+
 def _average(arguments: argparse.Namespace) -> None:
     import shutil
 
@@ -154,18 +200,14 @@ def _evaluate(arguments: argparse.Namespace) -> None:
 
 
 def _export(arguments: argparse.Namespace) -> None:
-    from convert.card import write_card
+    from convert.card import write_cards
     from convert.dataset import list_pictures
     from convert.export import export, representative_inputs, sized
     from convert.sqnr import layer_sqnr, markdown, save_layers
-    from convert.weights import WEIGHTS
+    from convert.weights import WEIGHTS, recipe_of
 
-    run = arguments.weights.is_dir()
-    weights = arguments.weights / WEIGHTS if run else arguments.weights
-    config_path = arguments.weights / "config.json" if run else weights.with_suffix(".config.json")
-    if not config_path.is_file():
-        raise ConfigError(f"{config_path} is missing: the configuration that the run saved belongs beside its weights")
-    recipe: dict[str, Any] = json.loads(config_path.read_text())
+    weights = arguments.weights / WEIGHTS if arguments.weights.is_dir() else arguments.weights
+    recipe = recipe_of(weights)
     data = arguments.data or Path(recipe["data"]["train"])
     pictures = list_pictures(data)
     sizes = arguments.size or [(192, 192)]
@@ -173,15 +215,8 @@ def _export(arguments: argparse.Namespace) -> None:
     for turn, size in enumerate(dict.fromkeys(sizes)):
         out = sized(arguments.out, size) if turn else arguments.out
         done = export(weights, out, size, pictures, arguments.pictures, recipe["seed"])
-        origin = {
-            "network": {**recipe["network"], "parameters": done.parameters, "macs": done.macs},
-            "weights_sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
-            "seed": recipe["seed"],
-            "data": {**recipe["data"], "pictures": len(pictures), "representative": arguments.pictures},
-            "recipe": {key: recipe[key] for key in ("start", "bins", "ema", "stage", "averaged") if recipe.get(key)},
-        }
-        for path, name in ((done.int8, out.stem), (done.float32, f"{out.stem}-float")):
-            print(write_card(path, name, origin))
+        for path in write_cards(done, weights, recipe, len(pictures), arguments.pictures):
+            print(path)
         inputs = representative_inputs(pictures, size, _SQNR_PICTURES, recipe["seed"])
         layers[out.name] = layer_sqnr(done.float32.read_bytes(), done.int8.read_bytes(), inputs)
         print(f"\n{out.name}, float against int8 over {_SQNR_PICTURES} representative pictures, the worst layers:\n")
@@ -261,7 +296,8 @@ def _reference(arguments: argparse.Namespace) -> None:
 
 
 _COMMANDS = {
-    "train": _train, "average": _average, "evaluate": _evaluate, "export": _export, "operators": _operators, "pack": _pack, "card": _card,
+    "train": _train, "finetune": _finetune, "average": _average,
+    "evaluate": _evaluate, "export": _export, "operators": _operators, "pack": _pack, "card": _card,
     "pale": _pale, "sheet": _sheet, "reference": _reference,
 }
 

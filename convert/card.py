@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from convert.export import Exported
 from convert.operators import inspect, summary
 from edgecolor.assets import CARD_FORMAT, INPUT_QUANTITY, OUTPUT_QUANTITY, describe
 from edgecolor.errors import ConfigError
@@ -17,20 +18,44 @@ def _side(tensor: Tensor, quantity: str) -> dict[str, Any]:
     return {"quantity": quantity, **describe(tensor)}
 
 
-def write_card(model: Path, name: str, origin: dict[str, Any]) -> Path:
-    """Write the card of ``model``: contract, operators and hash are read from the model itself; ``origin`` is added as it is."""
+def write_card(model: Path, name: str, origin: dict[str, Any], decoding: dict[str, float] | None = None) -> Path:
+    """Write the card of ``model``: contract, operators and hash are read from the model itself; ``origin`` is added as it is.
+
+    decoding: what the runtime does with the output, see edgecolor.assets.Decoding; None: nothing.
+    """
     content = model.read_bytes()
     interpreter = Interpreter(content, threads=1)
     taken = _side(interpreter.output, OUTPUT_QUANTITY)
     if interpreter.output.scale:
         low, high = (interpreter.output.scale * (code - interpreter.output.zero_point) for code in (-128, 127))
         taken["range"] = [round(low, 2), round(high, 2)]
+    contract = {"input": _side(interpreter.input, INPUT_QUANTITY), "output": taken, **({"decoding": decoding} if decoding else {})}
     card = {
         "format": CARD_FORMAT, "name": name, "file": model.name, "sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content),
-        "licence": "Apache-2.0", "contract": {"input": _side(interpreter.input, INPUT_QUANTITY), "output": taken},
+        "licence": "Apache-2.0", "contract": contract,
         "operators": summary(inspect(content)), **origin,
     }
     return save_card(model.with_suffix(".json"), card)
+
+
+def write_cards(
+    done: Exported, weights: Path, recipe: dict[str, Any], pictures: int, representative: int, more: dict[str, Any] | None = None
+) -> list[Path]:
+    """Write the cards of both files of an export: with where they come from, and ``more``.
+
+    weights: the .keras file that was exported. recipe: the configuration of the run that made it. pictures: how many training
+    pictures there were to choose ``representative`` ones from.
+    """
+    origin = {
+        "network": {**recipe["network"], "parameters": done.parameters, "macs": done.macs},
+        "weights_sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
+        "seed": recipe["seed"],
+        "data": {**recipe["data"], "pictures": pictures, "representative": representative},
+        "recipe": {key: recipe[key] for key in ("start", "bins", "ema", "stage", "averaged") if recipe.get(key)},
+        **(more or {}),
+    }
+    names = ((done.int8, done.int8.stem), (done.float32, f"{done.int8.stem}-float"))
+    return [write_card(path, name, origin, recipe.get("decoding")) for path, name in names]
 
 
 def save_card(path: Path, card: dict[str, Any]) -> Path:

@@ -45,6 +45,14 @@ class BinsConfig:
 
 
 @dataclass(frozen=True)
+class DecodingConfig:
+    """What the exported model's card tells the runtime to do with the output: see edgecolor.color.settle. No part of training."""
+
+    doubt: float = 0.0
+    gain: float = 1.0
+
+
+@dataclass(frozen=True)
 class StageConfig:
     """One stage of training. ``features``: decoder on the frozen encoder's cached features. ``whole``: the network."""
 
@@ -89,6 +97,7 @@ class TrainConfig:
     data: DataConfig = DataConfig()
     network: NetworkConfig = NetworkConfig()
     bins: BinsConfig = BinsConfig()
+    decoding: DecodingConfig = DecodingConfig()
     stage: tuple[StageConfig, ...] = ()
 
 

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from convert.export import inference_network
 from convert.metrics import Picture
-from convert.weights import WEIGHTS
-from edgecolor.assets import find_model
+from convert.weights import WEIGHTS, recipe_of
+from edgecolor.assets import Decoding, find_model
+from edgecolor.color import settle
 from edgecolor.colorizer import Colorizer, TfliteNetwork
 from edgecolor.errors import AssetNotFoundError, ConfigError
 from edgecolor.frame import ColorRange
@@ -25,15 +26,17 @@ Kind = Literal["keras", "float32", "int8"]
 
 
 class KerasNetwork:
-    """A float Keras network in the place of a TFLite one."""
+    """A float Keras network in the place of a TFLite one, decoded as its configuration says."""
 
     def __init__(self, weights: Path, size: tuple[int, int]) -> None:
         self.model: keras.Model = inference_network(weights, size)
         self.size = size
+        self._decoding = Decoding(**recipe_of(weights).get("decoding", {}))
         self._tables = {"full": lightness_input("full"), "limited": lightness_input("limited")}
 
     def __call__(self, luma: NDArray[np.uint8], color_range: ColorRange) -> NDArray[np.float32]:
-        return np.asarray(self.model.predict_on_batch(self._tables[color_range][luma][None, :, :, None])[0], np.float32)
+        ab = np.asarray(self.model.predict_on_batch(self._tables[color_range][luma][None, :, :, None])[0], np.float32)
+        return settle(ab, self._decoding.doubt, self._decoding.gain)
 
 
 @dataclass(frozen=True)

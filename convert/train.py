@@ -166,6 +166,7 @@ class Run:
         self.widths = DecoderWidths(config.network.channels, config.network.blocks, config.network.hidden)
         self.pictures = PictureCache(self.folder.parent / "cache", config.data)
         self.validation = Validation(config)
+        self.step_seconds: list[float] = []  # of the stage that is, or was, trained last
 
     def network(self, weights: Path | None) -> keras.Model:
         """The whole network with these weights; without them newly initialized, with the published encoder."""
@@ -263,13 +264,16 @@ class Run:
             start = self._restore(state, model, optimizers, average)
         alone = _batches_per_second(make, start) * stage.batch
         began, done = time.monotonic(), 0
+        self.step_seconds = []
         with tqdm(total=stage.steps, initial=start, desc=stage.name, unit="step") as bar:
             for step, (x, y) in _ahead(make, start, stage.steps):
+                step_began = time.monotonic()
                 loss = float(model.train_on_batch(x, y))
                 if critic is not None:
                     teach(critic, x, y["ab"], model.predict_on_batch(x)["ab"])
                 if (step + 1) % Average.EVERY == 0:
                     average.update(model, step)
+                self.step_seconds.append(time.monotonic() - step_began)
                 bar.update()
                 bar.set_postfix(loss=f"{loss:.3f}")
                 done += stage.batch
@@ -312,3 +316,9 @@ class Run:
             writer.writerow(row)
         plot_log(path, self.folder / "log.png")
         tqdm.write(json.dumps(row))
+
+
+def seconds_per_step(run: Run) -> float:
+    """Train a short run and say how long a step of it takes, once everything is compiled."""
+    run.train()
+    return float(np.median(run.step_seconds[len(run.step_seconds) // 2 :]))

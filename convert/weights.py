@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,22 @@ from typing import Any
 import keras
 import numpy as np
 
-from edgecolor.errors import ModelError
+from edgecolor.errors import ConfigError, ModelError
 
 WEIGHTS = "weights.keras"  # what every run, and every stage of one, calls its averaged weights
+
+
+def recipe_of(weights: Path) -> dict[str, Any]:
+    """The configuration that belongs to saved weights: NAME.config.json beside packed ones, config.json in their run's folder.
+
+    Raises ConfigError when there is none.
+    """
+    places = [weights.with_suffix(".config.json"), weights.parent / "config.json", weights.parent.parent / "config.json"]
+    for path in places:
+        if path.is_file():
+            recipe: dict[str, Any] = json.loads(path.read_text())
+            return recipe
+    raise ConfigError(f"{places[0].name} is missing beside {weights}: the configuration that its run saved (or config.json in its folder)")
 
 
 def copy_weights(source: keras.Model, target: keras.Model) -> None:
@@ -72,6 +86,13 @@ def average_networks(networks: Sequence[keras.Model]) -> keras.Model:
     mean = _with_dtype(networks[0], "float32")
     mean.set_weights([np.mean(parts, axis=0) for parts in zip(*(network.get_weights() for network in networks), strict=True)])
     return mean
+
+
+def mix_networks(one: keras.Model, other: keras.Model, share: float) -> keras.Model:
+    """Weights ``share`` (0..1) of the way from one network to another of the same form."""
+    mixed = _with_dtype(one, "float32")
+    mixed.set_weights([(1 - share) * a + share * b for a, b in zip(one.get_weights(), other.get_weights(), strict=True)])
+    return mixed
 
 
 def _with_dtype(network: keras.Model, dtype: str) -> keras.Model:

@@ -31,6 +31,14 @@ def describe(tensor: Tensor) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
+class Decoding:
+    """How a network's output becomes chroma: the arguments of edgecolor.color.settle. A card without them shows it as it is."""
+
+    doubt: float = 0.0
+    gain: float = 1.0
+
+
+@dataclass(frozen=True)
 class Model:
     """A model whose card has been checked against it: path, bytes and the card as read."""
 
@@ -38,6 +46,11 @@ class Model:
     path: Path
     content: bytes
     card: dict[str, Any]
+
+    @property
+    def decoding(self) -> Decoding:
+        """What the card says of it."""
+        return Decoding(**self.card["contract"].get("decoding", {}))
 
     def check_contract(self, given: Tensor, taken: Tensor) -> None:
         """Raise ModelError unless the interpreter's input and output are those that the card promises."""
@@ -100,6 +113,18 @@ def _check_card(card: Any, path: Path) -> None:
         if not (isinstance(shape, list) and len(shape) == 4 and all(isinstance(n, int) and 0 < n < 1 << 16 for n in shape)
                 and shape[0] == 1 and shape[3] == channels):
             raise ModelError(f"{path}: shape {shape!r} is not (1, height, width, {channels})")
+
+
+    _check_decoding(contract.get("decoding", {}), path)  # type: ignore[union-attr]
+
+
+def _check_decoding(decoding: Any, path: Path) -> None:
+    if not isinstance(decoding, dict) or set(decoding) - {"doubt", "gain"}:
+        raise ModelError(f"{path}: decoding {decoding!r} is not made of doubt and gain; edgecolor may be too old for the model")
+    for key, (low, high) in {"doubt": (0.0, 50.0), "gain": (0.1, 4.0)}.items():
+        value = decoding.get(key, low)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+            raise ModelError(f"{path}: decoding {key} is {value!r}, not a number from {low:g} to {high:g}")
 
 
 def find_media(name: str) -> Path:

@@ -128,6 +128,20 @@ def ab_to_chroma(luma: ArrayLike, ab: ArrayLike, matrix: Matrix = "bt601") -> Fl
     return rgb_to_chroma(rgb, matrix)
 
 
+def settle(ab: ArrayLike, doubt: float, gain: float) -> Float:
+    """Guessed (a*, b*) (..., 2) -> what is shown of them: faint guesses fade, clear ones stay.
+
+    A network that can not tell a colour gives the mean of what it might be, which is faint and brownish. Each guess of
+    chroma C is scaled by C^2 / (C^2 + doubt^2), as Wiener's filter scales a signal in noise of the deviation ``doubt`` (CIELAB
+    units, 0: none), and by ``gain``, which makes up for what that takes from the whole.
+    """
+    value = np.asarray(ab, np.float32)
+    if not doubt:
+        return value if gain == 1 else np.asarray(value * np.float32(gain))
+    power = (value * value).sum(axis=-1, keepdims=True)
+    return np.asarray(value * (np.float32(gain) * power / (power + np.float32(doubt) ** 2)))
+
+
 def range_table(source: ColorRange, target: ColorRange, plane: Literal["luma", "chroma"]) -> Byte:
     """(256,) uint8 table that rescales an 8-bit plane from one colour range to the other.
 

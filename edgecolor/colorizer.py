@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from edgecolor import upsample
 from edgecolor.assets import Model, load_model
 from edgecolor.catalog import AUTO, choose
-from edgecolor.color import ab_to_chroma, chroma_excursion, chroma_planes, luma_codes
+from edgecolor.color import ab_to_chroma, chroma_excursion, chroma_planes, luma_codes, settle
 from edgecolor.errors import ModelError
 from edgecolor.frame import ColorRange, Frame, Matrix, Plane, check_luma, chroma_shape
 from edgecolor.interpreter import Interpreter
@@ -49,7 +49,7 @@ class TfliteNetwork:
         if given.dtype != taken.dtype or given.dtype not in (np.int8, np.float32):
             raise ModelError(f"{self.model.path}: input is {given.dtype}, output {taken.dtype}; both must be int8 or both float32")
         self.size = given.shape[1], given.shape[2]
-        self._taken = taken
+        self._taken, self._decoding = taken, self.model.decoding
         ranges: tuple[ColorRange, ColorRange] = ("full", "limited")
         self._tables: dict[str, NDArray[Any]] = {
             r: input_table(given.scale, given.zero_point, r) if given.dtype == np.int8 else lightness_input(r) for r in ranges
@@ -57,9 +57,8 @@ class TfliteNetwork:
 
     def __call__(self, luma: NDArray[np.uint8], color_range: ColorRange) -> NDArray[np.float32]:
         codes = self.interpreter.invoke(self._tables[color_range][luma][None, :, :, None])[0]
-        if codes.dtype == np.float32:
-            return np.asarray(codes, np.float32)
-        return dequantize(codes, self._taken.scale, self._taken.zero_point)
+        ab = codes if codes.dtype == np.float32 else dequantize(codes, self._taken.scale, self._taken.zero_point)
+        return settle(ab, self._decoding.doubt, self._decoding.gain)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import keras
 import pytest
 
 from convert.__main__ import main
-from convert.config import NetworkConfig, StageConfig, TrainConfig
+from convert.config import BinsConfig, NetworkConfig, StageConfig, TrainConfig
 from convert.network import DecoderWidths, build_edgecolor, build_encoder
 from convert.weights import copy_weights, save_network
 from tests.conftest import DATA
@@ -47,7 +47,8 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> Toy:
     network.get_layer("ab").set_weights([kernel * 20, bias])  # colours that one can see
     save_network(network, folder / "toy.keras")
     stage = StageConfig("none", "whole", 0)
-    config = TrainConfig(str(folder), network=NetworkConfig(channels=widths.channels, blocks=widths.blocks), stage=(stage,))
+    config = TrainConfig(str(folder), network=NetworkConfig(channels=widths.channels, blocks=widths.blocks), bins=BinsConfig(8),
+                         stage=(stage,))
     (folder / "toy.config.json").write_text(json.dumps(asdict(config)))
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):

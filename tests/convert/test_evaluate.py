@@ -161,6 +161,9 @@ def test_the_stages_of_a_run_are_told_apart_by_their_folders(toy: Toy, tmp_path:
     for stage in ("0-features", "1-whole"):
         (tmp_path / stage).mkdir()
         (tmp_path / stage / "weights.keras").write_bytes((toy.folder / "toy.keras").read_bytes())
+    with pytest.raises(ConfigError, match=r"config\.json is missing"):
+        open_entries([str(tmp_path / "1-whole" / "weights.keras")], (64, 64))
+    (tmp_path / "config.json").write_bytes((toy.folder / "toy.config.json").read_bytes())
     entries = open_entries([str(path) for path in sorted(tmp_path.glob("*/weights.keras"))], (64, 64))
     assert [entry.name for entry in entries] == ["seed", "0-features/weights.keras", "1-whole/weights.keras"]
 

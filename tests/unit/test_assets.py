@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from edgecolor import Colorizer
@@ -68,6 +69,10 @@ def _drop(key: str) -> Callable[[dict[str, Any]], None]:
         (lambda card: card.update(sha256="0" * 64), "SHA-256"),
         (lambda card: card.update(format=99), "format"),
         (_drop("contract"), "input and an output"),
+        (lambda card: card["contract"].update(decoding=[]), "made of doubt and gain"),
+        (lambda card: card["contract"].update(decoding={"doubt": 5, "warmth": 1}), "too old"),
+        (lambda card: card["contract"].update(decoding={"doubt": -1}), "doubt is -1"),
+        (lambda card: card["contract"].update(decoding={"gain": float("nan")}), "gain is nan"),
         (_drop("sha256"), "sha256 is missing"),
         (lambda card: card.update(sha256=5), "sha256 is missing"),
         (lambda card: [], "format"),
@@ -106,3 +111,15 @@ def test_a_damaged_model_is_a_typed_error(lying: Any) -> None:
         model.write_bytes(content)
         with pytest.raises(ModelError):
             Colorizer(model, threads=1)
+
+
+def test_the_card_says_how_the_output_is_decoded(lying: Any) -> None:
+    luma = np.random.default_rng(0).integers(0, 256, (192, 192)).astype(np.uint8)
+
+    def guess(decoding: dict[str, float]) -> Any:
+        model = lying(lambda card: card["contract"].update(decoding=decoding))
+        return Colorizer(model, threads=1).network(luma, "full")
+
+    plain, doubled, faded = guess({}), guess({"gain": 2}), guess({"doubt": 50})
+    np.testing.assert_allclose(doubled, plain * 2)
+    assert np.abs(faded).max() < 0.8 * np.abs(plain).max()

@@ -140,3 +140,12 @@ def test_to_bt601_leaves_alone_what_needs_nothing() -> None:
 def test_to_bt601_saturates() -> None:
     y, chroma = np.full((4, 4), 250, np.uint8), np.full((2, 2), 255, np.uint8)
     assert (to_bt601(Frame(y, chroma, chroma, matrix="bt709")).y == 255).all()
+
+
+def test_faint_guesses_fade_and_clear_ones_stay() -> None:
+    ab = np.float32([[0, 0], [3, 4], [-30, 40]])
+    shown = color.settle(ab, 5.0, 1.0)
+    np.testing.assert_allclose(shown, [[0, 0], [1.5, 2], [-30 * 2500 / 2525, 40 * 2500 / 2525]], rtol=1e-6)
+    assert shown.dtype == np.float32
+    np.testing.assert_allclose(color.settle(ab, 0.0, 1.1), ab * np.float32(1.1))
+    np.testing.assert_array_equal(color.settle(ab, 0.0, 1.0), ab)

@@ -1,0 +1,93 @@
+"""Fine-tuning on one camera's footage, as a user runs it, at toy size."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import av
+import keras
+import numpy as np
+import pytest
+
+from convert.__main__ import main
+from convert.footage import gather
+from convert.network import build_edgecolor
+from convert.weights import mix_networks
+from edgecolor.assets import load_model
+from edgecolor.errors import VideoError
+from tests.conftest import DATA
+from tests.convert.conftest import Toy
+
+PICTURES = DATA / "pictures"
+
+
+def write_video(path: Path, frames: int, colored: bool = True) -> Path:
+    """A yard that does not move: green below, blue above, with a gray box that does."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
+        for number in range(frames):
+            rgb = np.zeros((64, 96, 3), np.uint8)
+            rgb[:32], rgb[32:] = ((90, 130, 230), (60, 160, 50)) if colored else ((140,) * 3, (110,) * 3)
+            rgb[20:40, number : number + 16] = 128
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(rgb, "rgb24")))
+        container.mux(stream.encode(None))
+    return path
+
+
+def test_footage_is_split_by_time_and_gray_frames_are_left_out(tmp_path: Path) -> None:
+    lengths = {"day.mp4": (40, True), "night.mp4": (10, False), "on.mp4": (40, True)}
+    videos = [write_video(tmp_path / name, *form) for name, form in lengths.items()]
+    footage = gather(videos, tmp_path / "frames", 64, 45)
+    places = [sorted(int(p.stem.split("-")[1]) for p in folder.iterdir()) for folder in (footage.train, footage.held)]
+    assert max(places[0]) < 60 <= min(places[1]), "the last third of the time is held out"
+    assert footage.gray > 0 and footage.gray + sum(footage.frames) == 45 and not any(40 <= place < 50 for place in places[0])
+    assert keras.utils.load_img(next(footage.train.iterdir())).size == (64, 64)
+    assert keras.utils.load_img(next(footage.held.iterdir())).size == (96, 64)
+
+
+def test_a_night_teaches_nothing(tmp_path: Path) -> None:
+    with pytest.raises(VideoError, match="record by day"):
+        gather([write_video(tmp_path / "night.mp4", 30, colored=False)], tmp_path / "frames", 64, 30)
+    (tmp_path / "no.mp4").write_text("no video")
+    with pytest.raises(VideoError, match=r"no\.mp4"):
+        gather([tmp_path / "no.mp4"], tmp_path / "frames", 64, 30)
+
+
+def test_networks_are_mixed_by_their_weights() -> None:
+    one, other = build_edgecolor(64, 4), build_edgecolor(64, 4)
+    for a, b, mixed in zip(one.get_weights(), other.get_weights(), mix_networks(one, other, 0.25).get_weights(), strict=True):
+        np.testing.assert_allclose(mixed, 0.75 * a + 0.25 * b, rtol=1e-5, atol=1e-7)
+
+
+@pytest.fixture(scope="module")
+def base(toy: Toy, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The toy network under its own name, beside its configuration."""
+    folder = tmp_path_factory.mktemp("base")
+    for name in ("toy.keras", "toy.config.json"):
+        shutil.copy(toy.folder / name, folder / name)
+    return folder / "toy.keras"
+
+
+def test_a_camera_gets_a_model_of_its_own(base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    video = write_video(tmp_path / "day.mp4", 40)
+    command = ["finetune", "--from", str(base), "--video", str(video), "--minutes", "0.05", "--size", "64", "--data", str(PICTURES),
+               "--validation", str(PICTURES), "-o", str(tmp_path / "yard.tflite")]
+    assert main(command) == 0
+    told = capsys.readouterr().out
+    assert "held-out footage, after" in told and "of the way kept" in told
+    model = load_model(tmp_path / "yard.tflite")
+    site = model.card["site"]
+    assert site["videos"] == ["day.mp4"] and site["frames"][0] > site["frames"][1] > 8
+    before, after = (figures["ab_distance"] for figures in site["held_out"])
+    assert after < before, "a yard that never changes is learned at once"
+    general = [figures["ab_distance"] for figures in site["general"]]
+    assert general[1] <= 1.05 * general[0]
+    assert json.loads((tmp_path / "yard.run" / "site.config.json").read_text())["network"]["channels"] == [16, 16, 8]
+
+
+def test_weights_that_are_not_there_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["finetune", "--from", "absent", "--video", str(tmp_path / "day.mp4"), "-o", str(tmp_path / "yard.tflite")]) == 2
+    assert "absent" in capsys.readouterr().err
