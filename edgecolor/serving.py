@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import signal
 from collections.abc import Callable
@@ -210,6 +211,8 @@ class LiveServer:
                 await self._listen()
         self._parts, self._feed = parts, _Feed(parts, self._http, publisher, self._wake)
         self._feed.pipeline.start()
+        del feed
+        gc.collect()  # feeds refer to themselves: the memory of a former network must not wait until the collector comes by
         return remark
 
 
