@@ -6,7 +6,6 @@ packages are kept in .arm64/ of the checkout, under the hash of what they were m
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 import stat
@@ -19,35 +18,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.conftest import ROOT, need
+from tests.debian import Release, key, run
 
 CACHE = ROOT / ".arm64"
 # Linux, arch/arm64/include/asm/cputype.h. XNNPACK chooses its routines by the part number; QEMU does not show one in /proc.
 CPU_PARTS = {"cortex-a53": 0xD03, "cortex-a72": 0xD08, "cortex-a76": 0xD0B}
 _FEATURES = {"cortex-a76": "fp asimd evtstrm crc32 atomics fphp asimdhp cpuid asimdrdm lrcpc dcpop asimddp"}
-_GLIBC = {"bookworm": 36, "trixie": 41}  # 2.x: which manylinux wheels pip would take there
-_OLDEST_GLIBC = 17
 _AARCH64_ELF = 183  # e_machine, ELF for the Arm 64-bit Architecture
-
-
-@dataclass(frozen=True)
-class Release:
-    """A Debian release and the version of its Python."""
-
-    suite: str
-    python: str
-
-
-BOOKWORM, TRIXIE = Release("bookworm", "3.11"), Release("trixie", "3.13")
-
-
-def _run(*command: str | Path) -> None:
-    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise RuntimeError(f"{' '.join(map(str, command))} failed:\n{done.stderr[-3000:]}")
-
-
-def _key(*parts: str) -> str:
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:12]
 
 
 def tree(release: Release) -> Path:
@@ -55,12 +32,12 @@ def tree(release: Release) -> Path:
     program = need("mmdebstrap", "mmdebstrap")
     # Packages are unpacked and nothing of them is run; chrootless because that needs neither root nor user namespaces.
     options = ["--mode=chrootless", "--variant=extract", "--architectures=arm64", f"--include=python{release.python},libstdc++6"]
-    root = CACHE / f"{release.suite}-{_key(*options)}"
+    root = CACHE / f"{release.suite}-{key(*options)}"
     if not root.exists():
         CACHE.mkdir(exist_ok=True)
         with tempfile.TemporaryDirectory(dir=CACHE) as folder:
             made = Path(folder) / "root"
-            _run(program, *options, release.suite, made)
+            run(program, *options, release.suite, made)
             (made / "proc").mkdir(exist_ok=True)
             if not (made / "lib").exists():  # a link that the package base-files makes when it is configured
                 (made / "lib").symlink_to("usr/lib")
@@ -74,21 +51,19 @@ def packages(release: Release, wheel: Path, extra: str = "", tools: Sequence[str
     extra: of the wheel, "" or "tflite". tools: further requirements, such as pytest. Raises RuntimeError when pip finds no
     wheel for one of them.
     """
-    platforms = [f"--platform=manylinux_2_{minor}_aarch64" for minor in range(_GLIBC[release.suite], _OLDEST_GLIBC - 1, -1)]
-    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--only-binary=:all:", "--implementation=cp",
-           f"--python-version={release.python}", *platforms, "--platform=manylinux2014_aarch64"]
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *release.pip_options("aarch64")]
     with zipfile.ZipFile(wheel) as archive:
         metadata = archive.read(next(name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))).decode()
     needs = [line for line in metadata.splitlines() if line.startswith("Requires-Dist:")]
-    folder = CACHE / f"packages-{release.suite}-{_key(*pip[4:], extra, *tools, *needs)}"
+    folder = CACHE / f"packages-{release.suite}-{key(*pip[4:], extra, *tools, *needs)}"
     if folder.exists():  # what it needs is there, itself may have changed
-        _run(*pip, "--no-deps", "--upgrade", "--target", folder, wheel)
+        run(*pip, "--no-deps", "--upgrade", "--target", folder, wheel)
         return folder
     CACHE.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=CACHE) as made:
         Path(made).chmod(0o755)
         wanted = f"edgecolor[{extra}] @ {wheel.as_uri()}" if extra else str(wheel)
-        _run(*pip, "--target", Path(made) / "packages", wanted, *tools)
+        run(*pip, "--target", Path(made) / "packages", wanted, *tools)
         (Path(made) / "packages").rename(folder)
     return folder
 
@@ -166,5 +141,5 @@ def write_cpuinfo(root: Path, cpu: str) -> None:
 def build_wheel(folder: Path) -> Path:
     """The checkout's wheel, built into ``folder``."""
     shutil.rmtree(folder, ignore_errors=True)
-    _run(sys.executable, "-m", "build", "--wheel", "--outdir", folder, ROOT)
+    run(sys.executable, "-m", "build", "--wheel", "--outdir", folder, ROOT)
     return next(folder.glob("*.whl"))

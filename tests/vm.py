@@ -1,4 +1,4 @@
-"""A Debian 13 that boots: its tree with our wheel in a virtual environment, a disk made of it, and QEMU, which emulates a processor.
+"""A Debian that boots: its tree with our wheel in a virtual environment, a disk made of it, and QEMU, which emulates a processor.
 
 Trees are kept in .vm/ of the checkout, under the hash of what they were made from; remove the folder to make them anew.
 Making one needs root: packages are configured in it, and pip runs in it.
@@ -6,7 +6,6 @@ Making one needs root: packages are configured in it, and pip runs in it.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 import subprocess
@@ -20,22 +19,15 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT, need
+from tests.debian import TRIXIE, Release, key, run
 
 CACHE = ROOT / ".vm"
-PYTHON = "3.13"
-_NEWEST_GLIBC, _OLDEST_GLIBC = 41, 17  # 2.x: which manylinux wheels pip would take there
 _INCLUDED = "systemd-sysv,udev,linux-image-cloud-amd64,python3,python3-venv"
 _LEFT_OUT = ("doc", "man", "locale", "info")
 # NVMe and ext4 are built into Debian's cloud kernel: it boots without an initial RAM disk, which spares half a minute.
 # Nehalem has no AVX: what runs there runs on every x86-64 board.
 _MACHINE = ("-accel", "tcg", "-cpu", "Nehalem", "-smp", "1", "-nographic", "-no-reboot", "-nic", "none")
 _DISK_MB = 1400
-
-
-def _run(*command: str | Path) -> None:
-    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise RuntimeError(f"{' '.join(map(str, command))} failed:\n{done.stderr[-3000:]}")
 
 
 @dataclass(frozen=True)
@@ -60,7 +52,7 @@ class Wheel:
         return f"opt/edgecolor/{self.version}"
 
 
-def tree(wheel: Wheel) -> Path:
+def tree(wheel: Wheel, release: Release = TRIXIE) -> Path:
     """The root of a Debian with the wheel installed in /opt/edgecolor/VERSION, as a user would do it (some 650 MB)."""
     mmdebstrap = need("mmdebstrap", "mmdebstrap")
     if os.geteuid() != 0:
@@ -70,15 +62,16 @@ def tree(wheel: Wheel) -> Path:
         pytest.skip(message)
     options = ["--mode=root", "--variant=minbase", f"--include={_INCLUDED}",
                *(f"--dpkgopt=path-exclude=/usr/share/{d}/*" for d in _LEFT_OUT)]  # fmt: skip
-    root = CACHE / f"trixie-{hashlib.sha256(chr(0).join((*options, wheel.version, *wheel.needs)).encode()).hexdigest()[:12]}"
+    root = CACHE / f"{release.suite}-{key(*options, wheel.version, *wheel.needs)}"
     if not root.exists():
-        shutil.rmtree(CACHE, ignore_errors=True)
-        CACHE.mkdir()
+        for former in CACHE.glob(f"{release.suite}-*"):
+            shutil.rmtree(former)
+        CACHE.mkdir(exist_ok=True)
         with tempfile.TemporaryDirectory(dir=CACHE) as folder:
             made = Path(folder) / "root"
-            _run("nice", "-n", "5", mmdebstrap, *options, "trixie", made)
-            _run("chroot", made, "/usr/bin/python3", "-m", "venv", f"/{wheel.prefix}")
-            _download(wheel, made / "wheels")
+            run("nice", "-n", "5", mmdebstrap, *options, release.suite, made)
+            run("chroot", made, "/usr/bin/python3", "-m", "venv", f"/{wheel.prefix}")
+            _download(wheel, release, made / "wheels")
             _pip(made, wheel, "--find-links=/wheels", f"/wheels/{wheel.path.name}")
             shutil.rmtree(made / "wheels")
             made.rename(root)
@@ -88,15 +81,13 @@ def tree(wheel: Wheel) -> Path:
     return root
 
 
-def _download(wheel: Wheel, folder: Path) -> None:
+def _download(wheel: Wheel, release: Release, folder: Path) -> None:
     """The wheel and all that it needs, as pip would take them on that release: from outside, where the network is."""
-    platforms = [f"--platform=manylinux_2_{minor}_x86_64" for minor in range(_NEWEST_GLIBC, _OLDEST_GLIBC - 1, -1)]
-    _run(sys.executable, "-m", "pip", "download", "--quiet", "--only-binary=:all:", "--implementation=cp", f"--python-version={PYTHON}",
-         *platforms, "--platform=manylinux2014_x86_64", "--dest", folder, wheel.path)  # fmt: skip
+    run(sys.executable, "-m", "pip", "download", "--quiet", *release.pip_options("x86_64"), "--dest", folder, wheel.path)
 
 
 def _pip(root: Path, wheel: Wheel, *arguments: str) -> None:
-    _run("chroot", root, f"/{wheel.prefix}/bin/pip", "install", "--quiet", "--no-index", "--no-cache-dir", *arguments)
+    run("chroot", root, f"/{wheel.prefix}/bin/pip", "install", "--quiet", "--no-index", "--no-cache-dir", *arguments)
 
 
 def disk(root: Path, files: Mapping[str, Path | str], image: Path) -> None:
@@ -112,7 +103,7 @@ def disk(root: Path, files: Mapping[str, Path | str], image: Path) -> None:
             path.symlink_to(content.removeprefix("-> "))
         else:
             path.write_text(content)
-    _run("nice", "-n", "5", mke2fs, "-q", "-t", "ext4", "-E", "root_owner=0:0", "-d", root, image, f"{_DISK_MB}M")
+    run("nice", "-n", "5", mke2fs, "-q", "-t", "ext4", "-E", "root_owner=0:0", "-d", root, image, f"{_DISK_MB}M")
 
 
 def boot(root: Path, image: Path, findings: Path, console: Path, memory_mb: int, seconds: float) -> None:

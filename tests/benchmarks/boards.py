@@ -19,10 +19,11 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.arm64 import BOOKWORM, CACHE, Board, build_wheel, packages
+from tests.arm64 import CACHE, Board, build_wheel, packages
 from tests.benchmarks.emulator import emulator, plugin
 from tests.benchmarks.workload import ROUNDS, WARM_UP
 from tests.conftest import ROOT
+from tests.debian import BOOKWORM
 
 CORES = 4
 SIZES = ("640x480", "1280x720")

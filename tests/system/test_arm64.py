@@ -16,8 +16,9 @@ import pytest
 from numpy.typing import NDArray
 
 from edgecolor.colorizer import Colorizer, shrink
-from tests.arm64 import BOOKWORM, CPU_PARTS, TRIXIE, Board, Release, build_wheel, foreign_libraries, packages
+from tests.arm64 import CPU_PARTS, Board, build_wheel, foreign_libraries, packages
 from tests.conftest import DATA, ROOT
+from tests.debian import BOOKWORM, TRIXIE, Release
 
 pytestmark = pytest.mark.system
 
