@@ -1,6 +1,7 @@
 """Runs in the booted machine as a service of its own: plays a user and bad luck, and writes what it finds as JSON lines.
 
-Standard library only. argv: the virtual environment, the folder with camera.py and stills, the file to write to.
+Standard library only. argv: the virtual environment, the folder with camera.py and stills, the file to write to, and "whole" or
+"short": without what is the same on every release.
 It judges nothing: tests/system/test_boot.py does.
 """
 
@@ -22,7 +23,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-PREFIX, HERE, OUT = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
+PREFIX, HERE, OUT, WHOLE = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], sys.argv[4] == "whole"
 UNIT, TOKEN = "edgecolor@front.service", "in-the-machine-only-0123456789"
 SETTINGS = Path("/etc/edgecolor/front.toml")
 COMMON = '[http]\ntoken_file = "token"\n[live]\nchroma_rate = 1.0\nretry_most = 3.0\n'
@@ -142,6 +143,7 @@ def install() -> None:
     code, text = run(edgecolor, "service", "install", "front")
     again, repeated = run(edgecolor, "service", "install")
     tell("install", code=code, text=text, again=again, repeated=repeated)
+    tell("verify", unit=run("systemd-analyze", "verify", UNIT), socket=run("systemd-analyze", "verify", "edgecolor@front.socket", UNIT))
     Path("/etc/edgecolor/front.secrets/token").write_text(TOKEN + "\n")
     SETTINGS.write_text(DEMO)
 
@@ -218,14 +220,19 @@ def kill() -> None:
     back("kill", process, begin)
 
 
-def reload() -> subprocess.Popen[bytes]:
-    process, viewer = pid(), Viewer()
+def camera() -> subprocess.Popen[bytes]:
+    return subprocess.Popen([sys.executable, HERE / "camera.py", HERE / "stills", "4"])
+
+
+def reload(viewer: Viewer) -> subprocess.Popen[bytes]:
+    """Gives the camera that it runs with from now on."""
+    process = pid()
     until("the viewer sees something", lambda: viewer.parts > 2)
     SETTINGS.write_text(DEMO.replace("chroma_rate", "chroma_rat"))
     code, _ = run("systemctl", "reload", UNIT)
     status, _ = until("a refusal", lambda: status_with("refused"), 30)
     tell("bad reload", code=code, status=status, name=state()["source"]["name"], logged="front.toml:" in journal())
-    camera = subprocess.Popen([sys.executable, HERE / "camera.py", HERE / "stills", "4"])
+    running = camera()
     SETTINGS.write_text(CAMERA)
     begin = time.monotonic()
     code, _ = run("systemctl", "reload", UNIT)
@@ -235,8 +242,14 @@ def reload() -> subprocess.Popen[bytes]:
     until("the same viewer sees it", lambda: viewer.parts > before + 3, 30)
     tell("reload", code=code, seconds=round(time.monotonic() - begin, 1), same_process=pid() == process, viewer_ended=viewer.ended,
          **shown("StatusText"))  # fmt: skip
-    camera.kill()
-    camera.wait()
+    return running
+
+
+def lose(viewer: Viewer, running: subprocess.Popen[bytes]) -> subprocess.Popen[bytes]:
+    """Gives the camera that it found again."""
+    process = pid()
+    running.kill()
+    running.wait()
     begin = time.monotonic()
     until("the loss", lambda: state()["state"] == "lost", 30)
     lost = round(time.monotonic() - begin, 1)
@@ -244,27 +257,98 @@ def reload() -> subprocess.Popen[bytes]:
     status, _ = until("systemd is told", lambda: status_with("lost: "), 30)
     time.sleep(30)  # longer than the watchdog waits: a lost camera is no hang
     tell("loss", seconds=lost, status=status, same_process=pid() == process, viewer_ended=viewer.ended)
-    camera = subprocess.Popen([sys.executable, HERE / "camera.py", HERE / "stills", "4"])
+    running = camera()
     _, took = until("it is back", lambda: state()["state"] == "live" and viewer.origin == "guess", 60)
     tell("regain", seconds=took, same_process=pid() == process, viewer_ended=viewer.ended)
-    return camera
+    return running
 
 
-def end(camera: subprocess.Popen[bytes], before: set[str]) -> None:
-    process = pid()
-    rss = next(line.split()[1] for line in Path(f"/proc/{process}/status").read_text().splitlines() if line.startswith("VmRSS"))
-    memory = shown("MemoryCurrent", "MemoryPeak", "NRestarts", "TasksCurrent")
-    tell("memory", rss_mb=int(rss) // 1024, **{k: int(v) for k, v in memory.items()})
+def jump(viewer: Viewer) -> None:
+    """The clock learns the time late, or wrongly: far forward, then far back."""
+    process, real, begin, seen = pid(), time.time(), time.monotonic(), []
+    for year in (2040, 1990):
+        run("date", "--set", f"{year}-01-01T00:00:00Z")
+        losses, parts, sent = state()["source"]["losses"], viewer.parts, state()["frames"]["out"]
+        time.sleep(20)  # longer than the watchdog waits
+        now = state()
+        seen.append({"year": time.gmtime().tm_year, "lost": now["source"]["losses"] != losses, "state": now["state"], "since": now["since"],
+                     "parts": viewer.parts - parts, "frames": now["frames"]["out"] - sent, "health": get("/healthz")[0]})  # fmt: skip
+    time.clock_settime(time.CLOCK_REALTIME, real + time.monotonic() - begin)
+    tell("clock", jumps=seen, same_process=pid() == process, viewer_ended=viewer.ended)
+
+
+def wear() -> None:
+    """What a quarter of a minute of streaming writes: the process to any disk, and lines to the journal."""
+    def written(process: str) -> int:
+        return int(next(line.split()[1] for line in Path(f"/proc/{process}/io").read_text().splitlines() if line.startswith("write_bytes")))
+
+    process, frames, lines = str(pid()), state()["frames"]["out"], journal().count("\n")
+    before = written(process)
+    time.sleep(15)
+    after, control = written(process), written("self")
+    with Path("/check/control").open("wb") as file:  # that the counter does count
+        file.write(bytes(100_000))
+    tell("wear", bytes=after - before, lines=journal().count("\n") - lines, frames=state()["frames"]["out"] - frames,
+         control=written("self") - control)  # fmt: skip
+    Path("/check/control").unlink()
+
+
+def memory() -> None:
+    rss = next(line.split()[1] for line in Path(f"/proc/{pid()}/status").read_text().splitlines() if line.startswith("VmRSS"))
+    told = shown("MemoryCurrent", "MemoryPeak", "NRestarts", "TasksCurrent")
+    tell("memory", rss_mb=int(rss) // 1024, **{k: int(v) for k, v in told.items() if v.isdigit()})
+
+
+def fill() -> None:
+    """A disk without one free block: the stream goes on, and comes back after a kill."""
+    viewer, rest = Viewer(), Path("/rest")
+    until("the viewer sees something", lambda: viewer.parts > 2)
+    run("dd", "if=/dev/zero", f"of={rest}", "bs=1M")
+    with rest.open("ab", buffering=0) as file:
+        try:
+            while True:
+                file.write(bytes(1024))
+        except OSError as error:
+            full = error.strerror
+    parts = viewer.parts
+    until("it goes on", lambda: viewer.parts > parts + 8, 30)
+    begin, process = time.monotonic(), pid()
+    os.kill(process, signal.SIGKILL)
+    back("full disk", process, begin)
+    free = os.statvfs("/")
+    tell("full", error=full, blocks=free.f_bfree, colour=bool(until("colour", colour)[0]))
+    rest.unlink()
+
+
+def lock() -> None:
+    """A root that nobody can write to: as before."""
+    run("sync")
+    code, text = run("mount", "-o", "remount,ro", "/")
+    viewer = Viewer()
+    until("the viewer sees something", lambda: viewer.parts > 2)
+    begin, process = time.monotonic(), pid()
+    os.kill(process, signal.SIGKILL)
+    back("read-only root", process, begin)
+    try:
+        Path("/probe").touch()
+        refused = ""
+    except OSError as error:
+        refused = error.strerror
+    tell("locked", code=code, text=text, refused=refused, colour=bool(until("colour", colour)[0]))
+    run("mount", "-o", "remount,rw", "/")
+
+
+def end(running: subprocess.Popen[bytes], before: set[str]) -> None:
     begin = time.monotonic()
     code, _ = run("systemctl", "stop", UNIT)
     tell("stop", code=code, seconds=round(time.monotonic() - begin, 2), **shown("ActiveState", "Result", "ExecMainStatus"))
-    camera.kill()
-    camera.wait()
+    running.kill()
+    running.wait()
     code, text = run(PREFIX / "bin/edgecolor", "service", "uninstall")
     again, _ = run(PREFIX / "bin/edgecolor", "service", "uninstall")
-    running = [path.name for path in Path("/proc").glob("[0-9]*") if b"edgecolor" in _command(path) and b"inside.py" not in _command(path)]
+    left = [path.name for path in Path("/proc").glob("[0-9]*") if b"edgecolor" in _command(path) and b"inside.py" not in _command(path)]
     secrets = [str(path) for path in Path("/run/credentials").glob("*edgecolor*")]
-    tell("uninstall", code=code, again=again, text=text, running=running, secrets=secrets, files=sorted(files() - before))
+    tell("uninstall", code=code, again=again, text=text, running=left, secrets=secrets, files=sorted(files() - before))
 
 
 def _command(process: Path) -> bytes:
@@ -277,11 +361,19 @@ def _command(process: Path) -> bytes:
 def main() -> None:
     tell("booted", python=sys.version.split()[0], systemd=run("systemctl", "--version")[1].split("\n")[0])
     before = files()
-    for step in (install, start, freeze, kill):
+    for step in (install, start, freeze, *((kill,) if WHOLE else ())):
         step()
-    camera = reload()
-    hang()
-    end(camera, before)
+    viewer = Viewer()
+    running = reload(viewer)
+    if WHOLE:
+        running = lose(viewer, running)
+        jump(viewer)
+        wear()
+        hang()
+    memory()
+    fill()
+    lock()
+    end(running, before)
     tell("done")
 
 
