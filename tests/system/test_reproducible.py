@@ -55,3 +55,20 @@ def test_two_builders_get_the_same_bytes(tmp_path: Path) -> None:
     (there / "edgecolor" / "__init__.py").write_text((there / "edgecolor" / "__init__.py").read_text() + "\n")
     build(there, tmp_path / "c", ("--wheel",), STRICT)
     assert not set(hashes(tmp_path / "c").values()) & set(first.values())
+
+
+def test_the_containerfile_copies_what_the_wheel_is_made_of(tmp_path: Path) -> None:
+    # It is not built here. That its context is complete can be told all the same.
+    lines = (ROOT / "systemd" / "Containerfile").read_text().splitlines()
+    copies = [line.split()[1:] for line in lines if line.startswith("COPY ") and "--from" not in line]
+    for *sources, target in copies:
+        for source in sources:
+            place = tmp_path / "context" / target / source if target == "./" else tmp_path / "context" / target
+            place.parent.mkdir(parents=True, exist_ok=True)
+            if (ROOT / source).is_dir():
+                shutil.copytree(ROOT / source, place, ignore=shutil.ignore_patterns(*NOT_SOURCES))
+            else:
+                shutil.copyfile(ROOT / source, place)
+    build(tmp_path / "context", tmp_path / "container", ("--wheel",), 0o022)
+    build(ROOT, tmp_path / "checkout", ("--wheel",), 0o022)
+    assert copies and hashes(tmp_path / "container") == hashes(tmp_path / "checkout")
