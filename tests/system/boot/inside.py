@@ -10,132 +10,22 @@ from __future__ import annotations
 import base64
 import ctypes
 import http.client
-import json
 import os
 import signal
-import socket
 import subprocess
 import sys
-import threading
 import time
 import traceback
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-PREFIX, HERE, OUT, WHOLE = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], sys.argv[4] == "whole"
-UNIT, TOKEN = "edgecolor@front.service", "in-the-machine-only-0123456789"
+from machine import TOKEN, UNIT, Viewer, back, colour, command_of, files, get, journal, pid, run, shown, state, status_with, tell, until
+
+PREFIX, HERE, WHOLE = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[4] == "whole"
 SETTINGS = Path("/etc/edgecolor/front.toml")
 COMMON = '[http]\ntoken_file = "token"\n[live]\nchroma_rate = 1.0\nretry_most = 3.0\n'
 DEMO = f'[source]\naddress = "demo"\n{COMMON}'
 CAMERA = f'[source]\naddress = "http://127.0.0.1:9000/"\ntimeout = 2.0\n{COMMON}'
 PTRACE_SEIZE, PTRACE_INTERRUPT, WALL = 0x4206, 0x4207, 0x40000000
-_OUT = Path(OUT).open("w", buffering=1)  # noqa: SIM115 - open until the machine ends
-
-
-def tell(step: str, **findings: Any) -> None:
-    _OUT.write(json.dumps({"step": step, "at": round(time.monotonic(), 1), **findings}) + "\n")
-
-
-def run(*command: str | Path) -> tuple[int, str]:
-    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False, timeout=120)
-    return done.returncode, done.stdout + done.stderr
-
-
-def shown(*names: str) -> dict[str, str]:
-    _, text = run("systemctl", "show", f"--property={','.join(names)}", UNIT)
-    return dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
-
-
-def status_with(words: str) -> str | None:
-    text = shown("StatusText")["StatusText"]
-    return text if words in text else None
-
-
-def pid() -> int:
-    return int(shown("MainPID")["MainPID"])
-
-
-def journal() -> str:
-    return run("journalctl", "--no-pager", "-o", "cat", "-u", UNIT)[1]
-
-
-def get(path: str) -> tuple[int, dict[str, str], bytes]:
-    connection = http.client.HTTPConnection("127.0.0.1", 8080, timeout=10)
-    try:
-        connection.request("GET", path, headers={"Authorization": f"Bearer {TOKEN}"})
-        answer = connection.getresponse()
-        return answer.status, {k.lower(): v for k, v in answer.getheaders()}, answer.read()
-    finally:
-        connection.close()
-
-
-def state() -> dict[str, Any]:
-    return json.loads(get("/state")[2])
-
-
-def until(what: str, condition: Callable[[], Any], seconds: float = 90) -> tuple[Any, float]:
-    """What the condition gave once it was true, and the seconds that it took."""
-    begin, last = time.monotonic(), ""
-    while time.monotonic() < begin + seconds:
-        try:
-            if found := condition():
-                return found, round(time.monotonic() - begin, 2)
-        except (OSError, http.client.HTTPException, ValueError) as error:
-            last = repr(error)
-        time.sleep(0.2)
-    raise TimeoutError(f"{what}: not within {seconds:.0f} s {last}")
-
-
-def colour() -> bytes | None:
-    status, headers, body = get("/snapshot.jpg")
-    return body if status == 200 and headers.get("x-edgecolor-origin") == "guess" else None
-
-
-class Viewer:
-    """Reads the stream for ever, counts the parts and keeps the last one's origin."""
-
-    def __init__(self) -> None:
-        self.parts, self.origin, self.ended = 0, "", False
-        self._connection = http.client.HTTPConnection("127.0.0.1", 8080, timeout=60)
-        self._connection.request("GET", "/stream.mjpg", headers={"Authorization": f"Bearer {TOKEN}"})
-        self._socket = self._connection.sock  # the connection lets go of it with the answer
-        self._answer = self._connection.getresponse()
-        threading.Thread(target=self._read, daemon=True).start()
-
-    def close(self) -> None:
-        """As one who goes: the thread ends by it."""
-        self._socket.shutdown(socket.SHUT_RDWR)
-
-    def _read(self) -> None:
-        length = 0
-        try:
-            while line := self._answer.readline():
-                name, _, value = line.decode("latin-1").strip().partition(": ")
-                if name == "Content-Length":
-                    length = int(value)
-                elif name == "X-EdgeColor-Origin":
-                    self.origin = value
-                elif not line.strip() and length:
-                    self._answer.read(length)
-                    length, self.parts = 0, self.parts + 1
-        except OSError:
-            pass
-        self.ended = True
-
-
-def files() -> set[str]:
-    """All that stands on the disk, but for what systemd itself writes as it goes."""
-    _, text = run("find", "/", "-xdev", "-not", "-path", "/var/log/journal/*", "-not", "-path", "/root/.cache/*")
-    return {line for line in text.splitlines() if "/systemd-private-" not in line and "__pycache__" not in line}
-
-
-def back(name: str, process: int, begin: float) -> None:
-    """Wait until another process than ``process`` serves, and tell."""
-    until(f"{name}: a new process", lambda: pid() not in (0, process), 120)
-    until(f"{name}: active", lambda: shown("ActiveState")["ActiveState"] == "active", 90)
-    until(f"{name}: live", lambda: state()["state"] == "live", 60)
-    tell(name, seconds=round(time.monotonic() - begin, 1), **shown("NRestarts", "StatusText"))
 
 
 def install() -> None:
@@ -155,7 +45,7 @@ def start() -> None:
     tell("start", code=code, text=text + (journal() if code else ""), seconds=took, status=get("/healthz")[0], **shown("ActiveState"))
     still, took = until("colour", colour)
     viewer = Viewer()
-    status, _ = until("systemd is told", lambda: status_with("colour guesses/s"), 30)
+    status, _ = until("systemd is told", lambda: status_with("colour guesses/s"), 60)
     tell("colour", seconds=took, jpeg=base64.b64encode(still).decode(), status=status, parts=viewer.parts, stranger=stranger())
     viewer.close()
     uid = next(line.split()[1] for line in Path(f"/proc/{pid()}/status").read_text().splitlines() if line.startswith("Uid:"))
@@ -230,16 +120,16 @@ def reload(viewer: Viewer) -> subprocess.Popen[bytes]:
     until("the viewer sees something", lambda: viewer.parts > 2)
     SETTINGS.write_text(DEMO.replace("chroma_rate", "chroma_rat"))
     code, _ = run("systemctl", "reload", UNIT)
-    status, _ = until("a refusal", lambda: status_with("refused"), 30)
+    status, _ = until("a refusal", lambda: status_with("refused"), 60)
     tell("bad reload", code=code, status=status, name=state()["source"]["name"], logged="front.toml:" in journal())
     running = camera()
     SETTINGS.write_text(CAMERA)
     begin = time.monotonic()
     code, _ = run("systemctl", "reload", UNIT)
-    until("another source", lambda: "9000" in state()["source"]["name"], 30)
+    until("another source", lambda: "9000" in state()["source"]["name"], 60)
     until("it is live", lambda: state()["state"] == "live" and viewer.origin == "guess", 60)
     before = viewer.parts
-    until("the same viewer sees it", lambda: viewer.parts > before + 3, 30)
+    until("the same viewer sees it", lambda: viewer.parts > before + 3, 60)
     tell("reload", code=code, seconds=round(time.monotonic() - begin, 1), same_process=pid() == process, viewer_ended=viewer.ended,
          **shown("StatusText"))  # fmt: skip
     return running
@@ -251,10 +141,10 @@ def lose(viewer: Viewer, running: subprocess.Popen[bytes]) -> subprocess.Popen[b
     running.kill()
     running.wait()
     begin = time.monotonic()
-    until("the loss", lambda: state()["state"] == "lost", 30)
+    until("the loss", lambda: state()["state"] == "lost", 60)
     lost = round(time.monotonic() - begin, 1)
-    until("the viewer is told", lambda: viewer.origin == "placeholder", 30)
-    status, _ = until("systemd is told", lambda: status_with("lost: "), 30)
+    until("the viewer is told", lambda: viewer.origin == "placeholder", 60)
+    status, _ = until("systemd is told", lambda: status_with("lost: "), 60)
     time.sleep(30)  # longer than the watchdog waits: a lost camera is no hang
     tell("loss", seconds=lost, status=status, same_process=pid() == process, viewer_ended=viewer.ended)
     running = camera()
@@ -311,7 +201,7 @@ def fill() -> None:
         except OSError as error:
             full = error.strerror
     parts = viewer.parts
-    until("it goes on", lambda: viewer.parts > parts + 8, 30)
+    until("it goes on", lambda: viewer.parts > parts + 8, 60)
     begin, process = time.monotonic(), pid()
     os.kill(process, signal.SIGKILL)
     back("full disk", process, begin)
@@ -346,16 +236,9 @@ def end(running: subprocess.Popen[bytes], before: set[str]) -> None:
     running.wait()
     code, text = run(PREFIX / "bin/edgecolor", "service", "uninstall")
     again, _ = run(PREFIX / "bin/edgecolor", "service", "uninstall")
-    left = [path.name for path in Path("/proc").glob("[0-9]*") if b"edgecolor" in _command(path) and b"inside.py" not in _command(path)]
+    left = [path.name for path in Path("/proc").glob("[0-9]*") if b"edgecolor" in command_of(path) and b"inside.py" not in command_of(path)]
     secrets = [str(path) for path in Path("/run/credentials").glob("*edgecolor*")]
     tell("uninstall", code=code, again=again, text=text, running=left, secrets=secrets, files=sorted(files() - before))
-
-
-def _command(process: Path) -> bytes:
-    try:
-        return (process / "cmdline").read_bytes()
-    except OSError:
-        return b""
 
 
 def main() -> None:
@@ -382,5 +265,4 @@ try:
 except BaseException:  # noqa: BLE001 - whatever it is, the host must know
     tell("failed", error=traceback.format_exc(), journal=journal()[-6000:], **shown("ActiveState", "StatusText", "Result"))
 finally:
-    _OUT.flush()
     run("systemctl", "poweroff", "--force", "--force")
