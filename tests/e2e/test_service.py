@@ -136,6 +136,22 @@ def test_wrong_settings_change_nothing_and_say_why(
         assert server.stop()[0] == 0
 
 
+def arenas(process: int) -> int:
+    """Arenas of glibc's besides the first one: each begins at a multiple of 64 MB (malloc/arena.c, HEAP_MAX_SIZE)."""
+    maps = [line.split() for line in Path(f"/proc/{process}/maps").read_text().splitlines()]
+    return sum(1 for fields in maps if len(fields) == 5 and int(fields[0].partition("-")[0], 16) % (64 << 20) == 0)
+
+
+def test_threads_share_what_was_freed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with served(tmp_path, SETTINGS, monkeypatch) as (server, _, _):
+        server.wait_for(lambda state: state["state"] == "live")
+        with Viewer(server) as viewer:
+            for _ in range(5):
+                viewer.part()
+            assert len(list(Path(f"/proc/{server.process.pid}/task").iterdir())) > 4
+            assert arenas(server.process.pid) == 1
+
+
 def test_another_address_is_served_after_a_reload(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with served(tmp_path, SETTINGS, monkeypatch) as (server, told, file):
         told.until(is_line("READY=1"))

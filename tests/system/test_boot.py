@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -26,7 +27,7 @@ pytestmark = pytest.mark.system
 INSIDE = Path(__file__).parent / "boot"
 MEMORY_MB = 512
 MOST_MB = 250  # of the service's resident memory: a Zero 2 W has 512 for all
-LONGEST_S = 900.0  # of one machine, on a busy host
+LONGEST_S = float(os.environ.get("LONGEST_S", "900"))  # of one machine, on a busy host
 # Shorter times than the shipped unit's, so that the test ends in its own, and a longer one to start in for an emulated
 # processor: the rest of the unit is as shipped.
 QUICKER = "[Service]\nWatchdogSec=15\nRestartSec=1\nTimeoutStartSec=300\n"
