@@ -37,7 +37,8 @@ pytestmark = pytest.mark.system
 
 LIVES = 1000
 EVERY = 5  # lives the garbage of which is collected, and memory looked at
-MOST_GROWTH_MB = 8.0  # the last quarter's median over that of the second
+# The last quarter's median over that of the third: after half of the lives aiohttp's cache of 1,024 handlers is full, two a life.
+MOST_GROWTH_MB = 8.0
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,7 @@ def live_often(config: ServeConfig, times: int, folder: Path, published: bool = 
     print(f"\n{times} lives: {after.count()} descriptors, {after.threads} threads, {len(after.files)} files; "
           f"resident by quarters {', '.join(f'{one:.1f}' for one in quarters)} MB")  # fmt: skip
     assert after == before
-    assert quarters[3] - quarters[1] < MOST_GROWTH_MB
+    assert quarters[3] - quarters[2] < MOST_GROWTH_MB
 
 
 @pytest.fixture

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 import re
 from pathlib import Path
 
 
+@functools.cache
 def read_page() -> tuple[str, str]:
     """The page as text, and its Content-Security-Policy."""
     page = (Path(__file__).parent / "page.html").read_text("utf-8")

@@ -206,13 +206,13 @@ def fill() -> None:
     os.kill(process, signal.SIGKILL)
     back("full disk", process, begin)
     free = os.statvfs("/")
-    tell("full", error=full, blocks=free.f_bfree, colour=bool(until("colour", colour)[0]))
+    tell("full", error=full, blocks=free.f_bavail, colour=bool(until("colour", colour)[0]))
     rest.unlink()
 
 
 def lock() -> None:
     """A root that nobody can write to: as before."""
-    run("sync")
+    run("journalctl", "--relinquish-var")  # journald holds a file open, as on no root that is read-only from the beginning
     code, text = run("mount", "-o", "remount,ro", "/")
     viewer = Viewer()
     until("the viewer sees something", lambda: viewer.parts > 2)
@@ -223,7 +223,7 @@ def lock() -> None:
         Path("/probe").touch()
         refused = ""
     except OSError as error:
-        refused = error.strerror
+        refused = str(error.strerror)
     tell("locked", code=code, text=text, refused=refused, colour=bool(until("colour", colour)[0]))
     run("mount", "-o", "remount,rw", "/")
 
