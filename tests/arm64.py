@@ -111,7 +111,7 @@ class Board:
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "PIP", "VIRTUAL_ENV", "COV"))}
         return kept | {"PYTHONPATH": f"{self._launcher()}:{self.packages}", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONHASHSEED": "0"}
 
-    def run(self, *arguments: str | Path, cwd: Path = ROOT, timeout: float = 280) -> subprocess.CompletedProcess[str]:
+    def run(self, *arguments: str | Path, cwd: Path = ROOT, timeout: float = 900) -> subprocess.CompletedProcess[str]:
         """Run Python on the board with these arguments."""
         return subprocess.run(
             self.python(*arguments), capture_output=True, text=True, check=False, cwd=cwd, env=self.environment(), timeout=timeout

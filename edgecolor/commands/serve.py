@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import ctypes
 import faulthandler
 import logging
 import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from edgecolor.errors import ConfigError, EdgeColorError
 
@@ -68,8 +69,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
             parser.add_argument(flag, metavar=takes, help=says)
 
 
-def run(arguments: argparse.Namespace) -> int:
-    """Serve until SIGINT or SIGTERM; returns the exit code: 0, 1 when something failed (it is logged), 2 for a setting that does.
+def run(arguments: argparse.Namespace) -> NoReturn:
+    """Serve until SIGINT or SIGTERM, and end the process with 0, 1 when something failed (it is logged), or 2 for a setting that did.
+
+    Raises EdgeColorError for settings that are wrong from the beginning.
 
     With --config, SIGHUP reads all settings anew (not at a terminal, where it means that the terminal has gone).
     """
@@ -115,13 +118,14 @@ def run(arguments: argparse.Namespace) -> int:
     service = Service()
     loaded = load()
     log(loaded)
+    code = 0
     try:
         asyncio.run(serve(parts_of(loaded.config)))
     except EdgeColorError as error:
         # A log like the others: why it ended is what is looked for first.
         _LOG.error("%s", error)
-        return 2 if isinstance(error, ConfigError) else 1
-    return 0
+        code = 2 if isinstance(error, ConfigError) else 1
+    _leave(code)
 
 
 def _share_memory() -> None:
@@ -133,3 +137,16 @@ def _share_memory() -> None:
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:  # other C libraries have no such arenas
         mallopt(_M_ARENA_MAX, 2)
+
+
+def _leave(code: int) -> NoReturn:
+    """End this process, in which nothing is left to do.
+
+    The interpreter's own end takes it apart piece by piece: longer than the server takes to stop, on a slow board more than a
+    second, and not safe beside a thread that was left behind in FFmpeg.
+    """
+    logging.shutdown()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError):  # nobody reads it any more
+            stream.flush()
+    os._exit(code)

@@ -72,7 +72,7 @@ def guides() -> NDArray[np.uint8]:
 
 def succeed(command: Sequence[str | Path], cwd: Path, environment: dict[str, str] | None = None) -> None:
     done = subprocess.run(
-        [str(part) for part in command], capture_output=True, text=True, check=False, cwd=cwd, env=environment, timeout=200
+        [str(part) for part in command], capture_output=True, text=True, check=False, cwd=cwd, env=environment, timeout=900
     )
     assert done.returncode == 0, done.stderr[-3000:]
 
