@@ -135,8 +135,9 @@ def test_colour_is_where_it_belongs_with_a_network_of_known_colours() -> None:
 def test_healthz_and_state_while_all_is_well(demo: Server) -> None:
     status, _, body = demo.get("/healthz")
     assert (status, json.loads(body)) == (200, {"state": "live", "reason": None})
-    state = demo.wait_for(lambda state: state["frames"]["rate"] > 9)
-    assert state["frames"]["rate"] < 11 and 0 < state["chroma"]["rate"] < 11
+    with Viewer(demo):  # colours are guessed while somebody watches
+        state = demo.wait_for(lambda state: state["frames"]["rate"] > 9 and state["chroma"]["rate"] > 0)
+    assert state["frames"]["rate"] < 11 and state["chroma"]["rate"] < 15  # the latter from few guesses
     assert state["model"]["name"] == "edgecolor" and state["source"]["name"] == "demo"
 
 
