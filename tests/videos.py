@@ -1,4 +1,4 @@
-"""Small video files of known content, written losslessly by PyAV."""
+"""Small video files of known content, written by PyAV, and a network whose guesses are known."""
 
 from __future__ import annotations
 
@@ -8,6 +8,15 @@ from pathlib import Path
 
 import av
 import numpy as np
+from numpy.typing import NDArray
+
+from edgecolor.colorizer import Colorizer
+from edgecolor.videos import VideoOptions, VideoReport, colorize_video
+from edgecolor.videos.forms import form_of, plain, plane_of
+
+SIZE = (48, 64)
+RANDOM = np.random.default_rng(5)
+PATTERN = np.asarray(np.kron(RANDOM.integers(30, 220, (12, 16)), np.ones((4, 4))), np.uint8)
 
 
 def plain_frame(pixel_format: str, luma: np.ndarray, deep: int = 0) -> av.VideoFrame:
@@ -55,3 +64,68 @@ def write(
 
 def numbered(count: int, size: tuple[int, int] = (16, 32)) -> list[av.VideoFrame]:
     return [plain_frame("yuv420p", np.full(size, 20 + number, np.uint8)) for number in range(count)]
+
+
+class Green:
+    """A network that guesses the same green everywhere."""
+
+    size = (32, 32)
+
+    def __call__(self, luma: NDArray[np.uint8], color_range: str) -> NDArray[np.float32]:
+        return np.broadcast_to(np.float32([-30, 20]), (8, 8, 2)).copy()
+
+
+GREEN = Colorizer(network=Green())  # type: ignore[arg-type]
+
+
+def luma(number: int, size: tuple[int, int] = SIZE) -> np.ndarray:
+    """A pattern that moves to the right."""
+    rows, columns = size
+    tiled = np.tile(PATTERN, (rows // PATTERN.shape[0] + 1, columns // PATTERN.shape[1] + 1))
+    return np.roll(tiled, number, axis=1)[:rows, :columns].copy()
+
+
+def gray_frames(count: int = 8, size: tuple[int, int] = SIZE, pixel_format: str = "yuv420p", deep: int = 0) -> list[av.VideoFrame]:
+    frames = []
+    for number in range(count):
+        frame = av.VideoFrame(size[1], size[0], pixel_format)
+        for index, plane in enumerate(frame.planes):
+            kind = np.uint16 if deep else np.uint8
+            rows = np.frombuffer(plane, kind).reshape(plane.height, -1)
+            rows[:] = 128 << deep
+            if index == 0:
+                noise = RANDOM.integers(0, 1 << deep, size) if deep else 0
+                rows[:, : size[1]] = (luma(number, size).astype(kind) << deep) + noise
+        frames.append(frame)
+    return frames
+
+
+def color_frames(count: int = 8) -> list[av.VideoFrame]:
+    cb = np.asarray(np.kron(RANDOM.integers(60, 200, (3, 4)), np.ones((8, 8))), np.uint8)
+    return [filled_frame("yuv420p", luma(number), cb, cb[::-1].copy()) for number in range(count)]
+
+
+def colorize(source: Path, target: Path, **options: object) -> VideoReport:
+    return colorize_video(source, target, GREEN, VideoOptions(**options))  # type: ignore[arg-type]
+
+
+def decoded(path: Path) -> list[av.VideoFrame]:
+    with av.open(str(path)) as container:
+        container.streams.video[0].thread_type = "SLICE"
+        return [plain(frame) for frame in container.decode(container.streams.video[0])]
+
+
+def times(path: Path) -> list[Fraction]:
+    untimed = path.suffix in (".avi", ".wmv")  # FFmpeg then goes by the order of decoding
+    return [(frame.dts if untimed else frame.pts) * frame.time_base for frame in decoded(path)]
+
+
+def is_green(frame: av.VideoFrame) -> bool:
+    form = form_of(frame.format.name)
+    assert form is not None
+    middle = 1 << (form.depth - 1)
+    return bool(plane_of(frame, 1).mean() < middle * 0.97 and plane_of(frame, 2).mean() < middle * 0.97)
+
+
+def nothing_left(folder: Path, *names: str) -> bool:
+    return sorted(path.name for path in folder.iterdir()) == sorted(names)

@@ -16,7 +16,7 @@ _COARSEST = (1, 1)
 _FINER = ((1, 1), (1, 0), (0, 1), (0, 0))
 # They refuse 4:2:0 of odd sizes, and H.264 in fields takes heights in steps of four.
 _EVEN = ("libx264", "libx265", "libsvtav1", "libaom-av1")
-_FIELDS = ("libx264", "ffv1", "mpeg2video", "mpeg4", "prores_ks", "utvideo", "rawvideo")
+_FIELDS = ("libx264", "ffv1", "mpeg2video", "mpeg4", "prores_ks", "utvideo", "rawvideo", "dvvideo")
 _FIELD_FLAGS = ("libx264", "mpeg2video", "mpeg4", "prores_ks")
 LOSSLESS = ("ffv1", "utvideo", "huffyuv", "ffvhuff", "rawvideo")
 # Where nobody asks: about as good as the source. Of those by quantizer ("q") FFmpeg's -q:v.

@@ -23,13 +23,14 @@ from edgecolor.videos.encoding import Encoding, check_options, encoding_for
 from edgecolor.videos.forms import Form, form_of, luma_of, refill
 from edgecolor.videos.guessing import Guesser, chroma_of
 from edgecolor.videos.motion import Motion
+from edgecolor.videos.muxers import muxer_for, usual_codec
 from edgecolor.videos.options import VideoOptions, VideoReport
 from edgecolor.videos.output import Growing, copy_whole, output_error, whole_file
 from edgecolor.videos.reading import Reader, open_input
 from edgecolor.videos.smoothing import Smoothing, Step
 from edgecolor.videos.verdicts import Verdicts, has_gray
 from edgecolor.videos.verify import verify_luma
-from edgecolor.videos.writing import Writer, muxer_for, usual_codec
+from edgecolor.videos.writing import Writer
 
 Progress = Callable[[float, float], None]
 

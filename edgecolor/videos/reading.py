@@ -17,6 +17,8 @@ from edgecolor.videos.forms import plain
 _MOST_PIXELS = 1 << 26  # more than 8K; a damaged header can promise anything
 _MOST_THREADS = 4
 _UNKNOWN_RATE = Fraction(25)
+# They keep the order of decoding only. A frame's time is then that of the packet with which it came out, as FFmpeg has it.
+_UNTIMED = ("avi", "asf")
 Aside = Callable[[Any], None]
 
 
@@ -68,6 +70,7 @@ class Reader:
         self.rate: Fraction = self.stream.average_rate or self.stream.guessed_rate or _UNKNOWN_RATE
         self.damaged = self.repaired = 0
         self.stopped = ""
+        self._untimed = self.container.format.name in _UNTIMED
         self._deinterlacer = Deinterlacer() if deinterlace else None
         self._shape: tuple[int, int, str] | None = None
         self._last: int | None = None
@@ -102,7 +105,7 @@ class Reader:
             raise VideoError(f"{self.path}: not one picture in it can be decoded{self._reason}")
 
     def _time(self, picture: Any) -> None:
-        pts = picture.pts
+        pts = picture.dts if self._untimed else picture.pts
         if pts is not None and picture.time_base != self.time_base:
             pts = round(pts * picture.time_base / self.time_base)
         step = max(1, round(1 / (self.rate * self.time_base)))

@@ -3,45 +3,18 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import av
 
-from edgecolor.errors import OutputError, VideoError
+from edgecolor.errors import VideoError
 from edgecolor.provenance import video_metadata
 from edgecolor.videos.encoding import FIXED_RATE, Encoding, quantize
+from edgecolor.videos.muxers import muxer_for
 from edgecolor.videos.reading import Reader
 
-
-@dataclass(frozen=True)
-class Muxer:
-    """A container format. codec: what it is usually filled with, "" for MPEG-4 or, in full range, Motion JPEG.
-
-    fixed: its clock is the frame rate. options: of FFmpeg's muxer.
-
-    ordered: it keeps no order but that of coding.
-    """
-
-    name: str
-    codec: str = "libx264"
-    fixed: bool = False
-    ordered: bool = False
-    options: tuple[tuple[str, str], ...] = ()
-
-
-_TS = Muxer("mpegts", options=(("mpegts_copyts", "1"),))
-_M2TS = Muxer("mpegts", options=(("mpegts_copyts", "1"), ("mpegts_m2ts_mode", "1")))
-MUXERS = {
-    ".mp4": Muxer("mp4"), ".m4v": Muxer("mp4"), ".mov": Muxer("mov"), ".3gp": Muxer("3gp"), ".mkv": Muxer("matroska"),
-    ".webm": Muxer("webm", "libvpx-vp9"), ".avi": Muxer("avi", "", fixed=True, ordered=True), ".ts": _TS, ".mts": _M2TS, ".m2ts": _M2TS,
-    ".mpg": Muxer("mpeg", "mpeg2video"), ".mpeg": Muxer("mpeg", "mpeg2video"), ".vob": Muxer("vob", "mpeg2video"),
-    ".m2v": Muxer("mpeg2video", "mpeg2video", fixed=True), ".mjpeg": Muxer("mjpeg", "mjpeg", fixed=True),
-    ".mjpg": Muxer("mjpeg", "mjpeg", fixed=True), ".wmv": Muxer("asf"), ".flv": Muxer("flv"), ".ogv": Muxer("ogg", "libtheora"),
-    ".mxf": Muxer("mxf", fixed=True), ".y4m": Muxer("yuv4mpegpipe", "rawvideo", fixed=True),
-}  # fmt: skip
 _ISO = ("mp4", "mov", "3gp")
 # Tags that describe the file that was, not the film; FFmpeg writes its own.
 _TECHNICAL = {"major_brand", "minor_version", "compatible_brands", "encoder", "duration", "rotate", "vendor_id"}
@@ -52,29 +25,14 @@ _ILST = {
     "lyrics", "description", "synopsis", "show", "episode_id", "network", "keywords", "creation_time", "track", "disc", "location",
     "location-eng", "compilation", "hd_video", "media_type", "gapless_playback", "season_number", "episode_sort", "year",
 }  # fmt: skip
-
-
 # Containers that leave it to the codec to tell the range of luma, and codecs that do not.
 _SILENT_MUXERS = ("avi", "mpeg", "vob", "mpegts", "mpeg2video", "asf", "flv")
 _SILENT_CODECS = ("mpeg1video", "mpeg2video", "mpeg4", "ffv1", "utvideo", "huffyuv", "ffvhuff", "rawvideo")
 _FULL = 2  # FFmpeg's AVColorRange
 # In a transport stream nothing comes before zero, and frames that wait for others need some time.
 _EARLY_FRAMES = 4
-
-
-def usual_codec(target: Path, *, full_range: bool) -> str:
-    """What a target is encoded with where nobody says. Raises OutputError."""
-    return muxer_for(target).codec or ("mjpeg" if full_range else "mpeg4")
-
-
-def muxer_for(target: Path) -> Muxer:
-    """By the target's suffix. Raises OutputError."""
-    muxer = MUXERS.get(target.suffix.lower())
-    if muxer is None:
-        raise OutputError(f"{target}: no video format is known by {target.suffix or 'no suffix'}; use one of {', '.join(MUXERS)}")
-    return muxer
-
-
+_MPEG_2 = ("mpeg1video", "mpeg2video")
+_LOW_DELAY = 1 << 19  # FFmpeg's AV_CODEC_FLAG_LOW_DELAY
 _OFF_BEAT = Fraction(1, 3)  # of a frame: a clock of milliseconds is no other rate
 
 
@@ -131,6 +89,7 @@ class Writer:
         reader, old = self._reader, self._reader.stream.codec_context
         rate = reader.rate.limit_denominator(1001)
         try:
+            self._hold(av.Codec(codec, "w").canonical_name)
             stream = self._stream = self.container.add_stream(codec, rate=rate, options=encoding.options)
         except (av.FFmpegError, ValueError) as error:
             message = f"{self.target}: {self._muxer.name} can not hold {codec}; choose another codec, or a .mkv"
@@ -152,6 +111,8 @@ class Writer:
         early = self._muxer.name == "mpegts" and 0 <= picture.pts * reader.time_base < _EARLY_FRAMES / rate
         if encoding.reordering and (self._muxer.ordered or early):
             context.max_b_frames = 0
+            if codec in _MPEG_2:  # else it is shown a frame late: its decoder waits for what may follow
+                context.flags |= _LOW_DELAY
         if picture.color_range == _FULL and self._muxer.name in _SILENT_MUXERS and codec in _SILENT_CODECS:
             self._lost(f"{codec} in {self._muxer.name} can not say that luma has the full range")
         quantize(context, encoding)
@@ -165,6 +126,8 @@ class Writer:
         if old.type == "data" and self._is_written_anew(old):
             return
         try:
+            if old.codec_context is not None and self._reader.container.format.name != self._muxer.name:
+                self._hold(old.codec_context.codec.canonical_name)
             if old.type == "video" and old.codec_context is not None:
                 stream = self.container.add_stream_from_template(old, opaque=True)
             else:
@@ -175,6 +138,10 @@ class Writer:
         self._tag(stream, old, coloured=False)
         self._streams[old.index] = stream
         self.kept.append(name)
+
+    def _hold(self, codec: str) -> None:
+        if self._muxer.holds and codec not in self._muxer.holds:
+            raise ValueError(f"{self._muxer.name} has no name for {codec}")
 
     def _is_written_anew(self, old: Any) -> bool:
         """Whether the muxer makes this track of QuickTime's by itself, from chapters or from the tag "timecode"."""
@@ -222,12 +189,21 @@ class Writer:
                 self.warnings.append(f"{self._muxer.name}: the picture comes {1000 * float(self._origin):+.1f} ms beside the sound")
         exact = (time + self._origin) / self._clock
         pts = round(exact)
+        if self._last is None and self._muxer.ordered:
+            self._wait(pts)
         if abs(exact - pts) > _OFF_BEAT or (self._last is not None and pts <= self._last):
             raise VideoError(
                 f"{self._reader.path}: its frames come at times that {self._muxer.name} can not hold, at a fixed rate; write to a .mkv"
             )
         picture.pts, picture.time_base, self._last = pts, self._clock, pts
         picture.duration = 1
+
+    def _wait(self, frames: int) -> None:
+        """Packets without a picture, so that the first one keeps its distance to the sound: FFmpeg puts it at the very beginning."""
+        for number in range(frames):
+            packet = av.Packet(0)
+            packet.stream, packet.pts, packet.dts, packet.duration, packet.time_base = self._stream, number, number, 1, self._clock
+            self._mux(packet)
 
     def _each(self, picture: Any) -> None:
         try:

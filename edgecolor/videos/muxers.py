@@ -1,0 +1,57 @@
+"""Container formats by suffix: FFmpeg's muxer, what it is usually filled with, and what it can not do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgecolor.errors import OutputError
+
+
+@dataclass(frozen=True)
+class Muxer:
+    """A container format. codec: what it is usually filled with, "" for MPEG-4 or, in full range, Motion JPEG.
+
+    fixed: its clock is the frame rate. options: of FFmpeg's muxer.
+
+    ordered: it keeps no order but that of coding. holds: the codecs that it names, where it would take others without their names.
+    """
+
+    name: str
+    codec: str = "libx264"
+    fixed: bool = False
+    ordered: bool = False
+    options: tuple[tuple[str, str], ...] = ()
+    holds: tuple[str, ...] = ()
+
+
+_IN_TS = (
+    "mpeg1video", "mpeg2video", "mpeg4", "h264", "hevc", "vvc", "cavs", "dirac", "vc1", "jpeg2000", "mp1", "mp2", "mp3", "aac", "aac_latm",
+    "ac3", "eac3", "dts", "truehd", "opus", "s302m", "pcm_bluray", "dvb_subtitle", "dvb_teletext", "hdmv_pgs_subtitle",
+    "arib_caption", "klv", "timed_id3", "scte_35",
+)  # fmt: skip
+_TS = Muxer("mpegts", options=(("mpegts_copyts", "1"),), holds=_IN_TS)
+_M2TS = Muxer("mpegts", options=(("mpegts_copyts", "1"), ("mpegts_m2ts_mode", "1")), holds=_IN_TS)
+MUXERS = {
+    ".mp4": Muxer("mp4"), ".m4v": Muxer("mp4"), ".mov": Muxer("mov"), ".3gp": Muxer("3gp"), ".mkv": Muxer("matroska"),
+    ".webm": Muxer("webm", "libvpx-vp9"), ".avi": Muxer("avi", "", fixed=True, ordered=True), ".ts": _TS, ".mts": _M2TS, ".m2ts": _M2TS,
+    ".mpg": Muxer("mpeg", "mpeg2video"), ".mpeg": Muxer("mpeg", "mpeg2video"), ".vob": Muxer("vob", "mpeg2video"),
+    ".m2v": Muxer("mpeg2video", "mpeg2video", fixed=True), ".mjpeg": Muxer("mjpeg", "mjpeg", fixed=True),
+    ".mjpg": Muxer("mjpeg", "mjpeg", fixed=True),
+    ".wmv": Muxer("asf", ordered=True), ".flv": Muxer("flv", ordered=True), ".ogv": Muxer("ogg", "libvpx"),
+    ".mxf": Muxer("mxf", fixed=True, ordered=True), ".dv": Muxer("dv", "dvvideo", fixed=True),
+    ".y4m": Muxer("yuv4mpegpipe", "rawvideo", fixed=True),
+}  # fmt: skip
+
+
+def usual_codec(target: Path, *, full_range: bool) -> str:
+    """What a target is encoded with where nobody says. Raises OutputError."""
+    return muxer_for(target).codec or ("mjpeg" if full_range else "mpeg4")
+
+
+def muxer_for(target: Path) -> Muxer:
+    """By the target's suffix. Raises OutputError."""
+    muxer = MUXERS.get(target.suffix.lower())
+    if muxer is None:
+        raise OutputError(f"{target}: no video format is known by {target.suffix or 'no suffix'}; use one of {', '.join(MUXERS)}")
+    return muxer

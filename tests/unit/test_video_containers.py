@@ -1,0 +1,207 @@
+"""Video containers: times, and everything beside the picture, as they were."""
+
+from __future__ import annotations
+
+import hashlib
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from edgecolor.errors import VideoError
+from tests.videos import (
+    SIZE,
+    colorize,
+    decoded,
+    gray_frames,
+    is_green,
+    nothing_left,
+    times,
+    write,
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "pixel_format", "written"),
+    [
+        ("a.mp4", "libx264", "yuv420p", "h264"),
+        ("a.mov", "mpeg4", "yuv420p", "h264"),
+        ("a.mkv", "libx265", "yuv420p", "h264"),
+        ("a.mkv", "ffv1", "gray", "h264"),
+        ("a.mov", "prores_ks", "yuv422p10le", "h264"),
+        ("a.avi", "mpeg4", "yuv420p", "mpeg4"),
+        ("a.avi", "mjpeg", "yuvj422p", "mjpeg"),
+        ("a.webm", "libvpx-vp9", "yuv420p", "vp9"),
+        ("a.mkv", "libsvtav1", "yuv420p10le", "h264"),
+        ("a.mpg", "mpeg2video", "yuv420p", "mpeg2video"),
+        ("a.mjpeg", "mjpeg", "yuvj420p", "mjpeg"),
+        ("a.ts", "mpeg2video", "yuv420p", "h264"),
+        ("a.m2ts", "libx264", "yuv420p", "h264"),
+        ("a.wmv", "wmv2", "yuv420p", "h264"),
+        ("a.flv", "flv", "yuv420p", "h264"),
+        ("a.mxf", "mpeg2video", "yuv420p", "h264"),
+    ],
+)
+def test_each_format_keeps_frames_times_and_container(tmp_path: Path, name: str, codec: str, pixel_format: str, written: str) -> None:
+    deep = 2 if "10" in pixel_format else 0
+    frames = gray_frames(pixel_format=pixel_format, size=(96, 128), deep=deep)
+    source = write(tmp_path / name, frames, codec=codec, time_base=Fraction(1, 25))
+    report = colorize(source, tmp_path / f"out{source.suffix}")
+    frames = decoded(tmp_path / f"out{source.suffix}")
+    assert report.frames == len(frames) == 8 and report.colorized_scenes >= 1
+    assert all(is_green(frame) for frame in frames)
+    assert times(tmp_path / f"out{source.suffix}") == times(source)
+    with av.open(str(source)) as old, av.open(str(tmp_path / f"out{source.suffix}")) as new:
+        assert new.format.name == old.format.name
+        assert new.streams.video[0].codec_context.codec.canonical_name == written
+        assert new.streams.video[0].format.components[0].bits == old.streams.video[0].format.components[0].bits
+
+
+@pytest.mark.parametrize("written", ["mpeg4", "mjpeg", "mpeg2video"])
+@pytest.mark.parametrize("codec", ["mpeg4", "libx264"])
+def test_avi_keeps_times_though_it_knows_but_the_order_of_decoding(tmp_path: Path, codec: str, written: str) -> None:
+    source = write(tmp_path / "a.avi", gray_frames(12), codec=codec, time_base=Fraction(1, 25), options={"bf": "2"})
+    known = [frame.dts for frame in decoded(source) if frame.dts is not None]
+    assert known[0] == (1 if codec == "mpeg4" else 2) and len(known) >= 10
+    colorize(source, tmp_path / "out.avi", codec=written)
+    found = [frame.dts for frame in decoded(tmp_path / "out.avi")]
+    assert found[: len(known)] == known and len(found) == 12 and np.all(np.diff(found) == 1)
+
+
+def test_a_transport_stream_is_not_filled_with_what_it_has_no_name_for(tmp_path: Path) -> None:
+    source = write(tmp_path / "a.ts", gray_frames(), codec="libx264")
+    with pytest.raises(VideoError, match="mpegts can not hold mjpeg"):
+        colorize(source, tmp_path / "out.ts", codec="mjpeg")
+    source = rich(tmp_path / "a.mkv", audio="flac")
+    with pytest.raises(VideoError, match=r"mpegts can not hold stream 1 \(audio, ger\)"):
+        colorize(source, tmp_path / "out.ts")
+    assert nothing_left(tmp_path, "a.ts", "a.mkv")
+
+
+@pytest.mark.parametrize("name", ["a.mkv", "a.mp4", "a.mov", "a.webm", "a.ts"])
+def test_uneven_times_are_kept(tmp_path: Path, name: str) -> None:
+    pts = [0, 40, 47, 130, 131, 900, 901, 2500]
+    codec = "libvpx-vp9" if name == "a.webm" else "libx264"
+    source = write(tmp_path / name, gray_frames(), codec=codec, pts=pts)
+    colorize(source, tmp_path / f"out{source.suffix}")
+    assert times(tmp_path / f"out{source.suffix}") == times(source)
+    assert [round(1000 * float(t - times(source)[0])) for t in times(source)] == pts
+
+
+def test_avi_can_not_hold_uneven_times_and_says_so(tmp_path: Path) -> None:
+    source = write(tmp_path / "a.mkv", gray_frames(), pts=[0, 40, 47, 130, 131, 900, 901, 2500])
+    with pytest.raises(VideoError, match=r"a\.mkv: its frames come at times that avi"):
+        colorize(source, tmp_path / "out.avi")
+    assert nothing_left(tmp_path, "a.mkv")
+
+
+def rich(path: Path, video: str = "libx264", audio: str = "aac", subtitle: str = "") -> Path:
+    """A film with sound, perhaps subtitles, chapters, tags, rotation and pixels that are not square."""
+    with av.open(str(path), "w") as container:
+        container.metadata.update({"title": "Öl", "artist": "A", "creation_time": "2001-02-03T04:05:06.000000Z", "comment": "old"})
+        picture = container.add_stream(video, rate=25)
+        picture.width, picture.height, picture.pix_fmt = SIZE[1], SIZE[0], "yuv420p"
+        picture.codec_context.sample_aspect_ratio = Fraction(12, 11)
+        picture.codec_context.color_range, picture.codec_context.colorspace = 1, 1
+        picture.codec_context.color_primaries = picture.codec_context.color_trc = 1
+        picture.metadata["language"] = "cze"
+        picture.set_display_rotation(90)
+        sound = container.add_stream(audio, rate=48000)
+        sound.metadata["language"] = "ger"
+        words = container.add_stream(subtitle) if subtitle else None
+        if words is not None:
+            words.codec_context.extradata = b"[Script Info]\n\n[Events]\n"
+            words.metadata["language"] = "eng"
+        container.set_chapters([
+            {"id": 1, "start": 0, "end": 160, "time_base": Fraction(1, 1000), "metadata": {"title": "eins"}},
+            {"id": 2, "start": 160, "end": 320, "time_base": Fraction(1, 1000), "metadata": {"title": "zwei"}},
+        ])  # fmt: skip
+        for number, frame in enumerate(gray_frames()):
+            frame.pts, frame.time_base = number, Fraction(1, 25)
+            container.mux(picture.encode(frame))
+        container.mux(picture.encode())
+        for start in range(0, 16 * 1024, 1024):
+            samples = (8000 * np.sin(np.arange(start, start + 1024) / 20)).astype(np.float32)[None] / 32768
+            block = av.AudioFrame.from_ndarray(np.repeat(samples, 2, 0), "fltp", "stereo")
+            block.sample_rate, block.pts, block.time_base = 48000, start, Fraction(1, 48000)
+            container.mux(sound.encode(block))
+        container.mux(sound.encode())
+    return path
+
+
+def packets(path: Path, kind: str) -> list[tuple[object, ...]]:
+    with av.open(str(path)) as container:
+        stream = container.streams.get({kind: 0})[0]
+        return [(p.pts * p.time_base, hashlib.sha256(bytes(p)).hexdigest()) for p in container.demux(stream) if p.size]
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mov", "a.mkv"])
+def test_everything_beside_the_picture_is_kept(tmp_path: Path, name: str) -> None:
+    source, target = rich(tmp_path / name), tmp_path / f"out{Path(name).suffix}"
+    report = colorize(source, target)
+    assert any("audio, ger" in stream for stream in report.streams) and not report.warnings
+    assert packets(target, "audio") == packets(source, "audio") and len(packets(source, "audio")) > 10
+    with av.open(str(source)) as old, av.open(str(target)) as new:
+        assert [c["metadata"] for c in new.chapters()] == [{"title": "eins"}, {"title": "zwei"}]
+        assert [c["start"] * c["time_base"] for c in new.chapters()] == [c["start"] * c["time_base"] for c in old.chapters()]
+        tags = {key.lower(): value for key, value in new.metadata.items()}
+        assert tags["title"] == "Öl" and tags["artist"] == "A" and tags["comment"].startswith("old\nThe colours are guessed by EdgeColor")
+        assert {k.lower(): v for k, v in old.metadata.items()}.get("creation_time") == tags.get("creation_time")
+        if name != "a.mkv":
+            assert tags["creation_time"].startswith("2001-02-03T04:05:06")
+        a, b = old.streams.video[0], new.streams.video[0]
+        assert b.language == a.language and a.language in ("cze", None) and new.streams.audio[0].language == "ger"
+        assert b.sample_aspect_ratio == a.sample_aspect_ratio == Fraction(12, 11)
+        for key in ("color_range", "colorspace", "color_primaries", "color_trc", "width", "height"):
+            assert getattr(b.codec_context, key) == getattr(a.codec_context, key), key
+        assert b.disposition == a.disposition
+        assert next(new.decode(b)).rotation == next(old.decode(a)).rotation == 90
+    assert times(target) == times(source)
+    assert (b"DigitalSourceType" in target.read_bytes()) == (name == "a.mp4")
+
+
+def with_words(path: Path) -> Path:
+    """A film with subtitles and an attachment."""
+    with av.open(str(path), "w") as container:
+        picture = container.add_stream("ffv1", rate=25)
+        picture.width, picture.height, picture.pix_fmt = SIZE[1], SIZE[0], "yuv420p"
+        words = container.add_mux_stream("subrip")
+        words.metadata["language"] = "eng"
+        words.time_base = Fraction(1, 1000)
+        container.add_attachment("note.txt", "text/plain", b"kept")
+        for number, frame in enumerate(gray_frames()):
+            frame.pts, frame.time_base = number, Fraction(1, 25)
+            container.mux(picture.encode(frame))
+        container.mux(picture.encode())
+        packet = av.Packet(b"hello")
+        packet.stream, packet.pts, packet.dts, packet.duration, packet.time_base = words, 100, 100, 150, Fraction(1, 1000)
+        container.mux(packet)
+    return path
+
+
+def test_subtitles_and_attachments_are_kept(tmp_path: Path) -> None:
+    source = with_words(tmp_path / "a.mkv")
+    colorize(source, tmp_path / "out.mkv")
+    assert packets(tmp_path / "out.mkv", "subtitles") == packets(source, "subtitles") != []
+    with av.open(str(tmp_path / "out.mkv")) as new:
+        assert new.streams.subtitles[0].language == "eng"
+        assert [s.data for s in new.streams if s.type == "attachment"] == [b"kept"]
+
+
+def test_what_the_container_can_not_hold_is_named(tmp_path: Path) -> None:
+    source = with_words(tmp_path / "a.mkv")
+    with pytest.raises(VideoError, match=r"a\.mkv: webm can not hold stream 1 \(subtitle, eng\)"):
+        colorize(source, tmp_path / "out.webm")
+    assert nothing_left(tmp_path, "a.mkv")
+    report = colorize(source, tmp_path / "out.webm", leave_out=True)
+    assert any("stream 1 (subtitle, eng)" in warning for warning in report.warnings)
+    assert len(decoded(tmp_path / "out.webm")) == 8
+
+
+@pytest.mark.parametrize("codec", ["mpeg4", "mpeg2video"])
+def test_codecs_that_count_frames_keep_uneven_times_too(tmp_path: Path, codec: str) -> None:
+    source = write(tmp_path / "a.mkv", gray_frames(), pts=[0, 40, 47, 130, 131, 900, 901, 2500])
+    colorize(source, tmp_path / "out.mkv", codec=codec)
+    assert times(tmp_path / "out.mkv") == times(source)
