@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,7 +24,7 @@ LOSSLESS = ("ffv1", "utvideo", "huffyuv", "ffvhuff", "rawvideo")
 _CRF: dict[str, tuple[float, float]] = {  # the usual value and the largest
     "libx264": (18, 51), "libx265": (20, 51), "libsvtav1": (24, 63), "libaom-av1": (20, 63), "libvpx-vp9": (24, 63), "libvpx": (8, 63),
 }  # fmt: skip
-_QUANTIZER = {"mpeg2video": 2, "mpeg4": 2, "mjpeg": 2, "mpeg1video": 2}
+_QUANTIZER = {"mpeg2video": 2, "mpeg4": 2, "mjpeg": 2, "mpeg1video": 2, "wmv2": 2}
 _LAMBDA = 118  # FFmpeg's FF_QP2LAMBDA
 _OPTIONS: dict[str, dict[str, str]] = {
     "libvpx-vp9": {"b": "0", "row-mt": "1", "deadline": "good", "cpu-used": "4"},
@@ -144,6 +145,8 @@ def forms_of(codec: str) -> list[str]:
 
 def quantize(context: Any, encoding: Encoding) -> None:
     """Set flags and the fixed quantizer on an encoder's context."""
+    if encoding.codec == "libsvtav1":
+        os.environ.setdefault("SVT_LOG", "1")  # errors only; else it tells its version on stderr
     context.flags |= encoding.flags
     if encoding.quantizer is not None:
         context.qscale = True

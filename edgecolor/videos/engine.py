@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
@@ -72,6 +73,9 @@ def colorize_video(
     with whole_file(target) as temporary:
         job = _Job(source, target, colorizer, options, progress, tool)
         report = job.run(temporary)
+        if not report.colorized and source.suffix.lower() == target.suffix.lower():
+            shutil.copyfile(source, temporary)  # what looked gray at first was not: nothing is lost, and nothing claimed
+            return _untouched(source)
         if muxer.name in _MARKED_WITH_BOX and report.colorized:
             with temporary.open("ab") as file:
                 file.write(xmp_box(tool))
@@ -83,11 +87,16 @@ def colorize_video(
 def _left_alone(source: Path, target: Path) -> VideoReport:
     if source.suffix.lower() != target.suffix.lower():
         raise VideoError(f"{source}: is in colour already, and left as it is; give {target.name} the suffix {source.suffix}")
+    report = _untouched(source)
+    copy_whole(source, target)
+    return report
+
+
+def _untouched(source: Path) -> VideoReport:
     with closing(open_input(source)) as container:
         seconds = float(container.duration or 0) / 1_000_000
         frames = container.streams.video[0].frames
         streams = tuple(f"stream {stream.index} ({stream.type})" for stream in container.streams)
-    copy_whole(source, target)
     return VideoReport(frames, seconds, 1, 0, 1, "copy", "", luma_verified=True, streams=streams)
 
 
@@ -266,6 +275,8 @@ class _Job:
             warnings.append(f"{reader.damaged} damaged packets could not be decoded")
         if reader.repaired:
             warnings.append(f"{reader.repaired} frames had times that did not rise; they come right after the one before")
+        if not muxer_for(self.target).comments and self.options.label == "off" and self.scenes["gray"]:
+            warnings.append("the format has no place to say that colours are guessed; --label burns it into the picture")
         if self.late_fields:
             warnings.append("the picture becomes interlaced on the way; it is not marked so")
         return VideoReport(

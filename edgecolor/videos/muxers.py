@@ -15,6 +15,7 @@ class Muxer:
     fixed: its clock is the frame rate. options: of FFmpeg's muxer.
 
     ordered: it keeps no order but that of coding. holds: the codecs that it names, where it would take others without their names.
+    comments: it has a place for tags.
     """
 
     name: str
@@ -23,6 +24,7 @@ class Muxer:
     ordered: bool = False
     options: tuple[tuple[str, str], ...] = ()
     holds: tuple[str, ...] = ()
+    comments: bool = True
 
 
 _IN_TS = (
@@ -32,15 +34,16 @@ _IN_TS = (
 )  # fmt: skip
 _TS = Muxer("mpegts", options=(("mpegts_copyts", "1"),), holds=_IN_TS)
 _M2TS = Muxer("mpegts", options=(("mpegts_copyts", "1"), ("mpegts_m2ts_mode", "1")), holds=_IN_TS)
+_PS = Muxer("mpeg", "mpeg2video", comments=False)
+_JPEGS = Muxer("mjpeg", "mjpeg", fixed=True, comments=False)
 MUXERS = {
     ".mp4": Muxer("mp4"), ".m4v": Muxer("mp4"), ".mov": Muxer("mov"), ".3gp": Muxer("3gp"), ".mkv": Muxer("matroska"),
     ".webm": Muxer("webm", "libvpx-vp9"), ".avi": Muxer("avi", "", fixed=True, ordered=True), ".ts": _TS, ".mts": _M2TS, ".m2ts": _M2TS,
-    ".mpg": Muxer("mpeg", "mpeg2video"), ".mpeg": Muxer("mpeg", "mpeg2video"), ".vob": Muxer("vob", "mpeg2video"),
-    ".m2v": Muxer("mpeg2video", "mpeg2video", fixed=True), ".mjpeg": Muxer("mjpeg", "mjpeg", fixed=True),
-    ".mjpg": Muxer("mjpeg", "mjpeg", fixed=True),
-    ".wmv": Muxer("asf", ordered=True), ".flv": Muxer("flv", ordered=True), ".ogv": Muxer("ogg", "libvpx"),
-    ".mxf": Muxer("mxf", fixed=True, ordered=True), ".dv": Muxer("dv", "dvvideo", fixed=True),
-    ".y4m": Muxer("yuv4mpegpipe", "rawvideo", fixed=True),
+    ".mpg": _PS, ".mpeg": _PS, ".vob": Muxer("vob", "mpeg2video", comments=False),
+    ".m2v": Muxer("mpeg2video", "mpeg2video", fixed=True, comments=False), ".mjpeg": _JPEGS, ".mjpg": _JPEGS,
+    ".wmv": Muxer("asf", "wmv2", ordered=True), ".flv": Muxer("flv", ordered=True), ".ogv": Muxer("ogg", "libvpx"),
+    ".mxf": Muxer("mxf", fixed=True, ordered=True), ".dv": Muxer("dv", "dvvideo", fixed=True, comments=False),
+    ".y4m": Muxer("yuv4mpegpipe", "rawvideo", fixed=True, comments=False),
 }  # fmt: skip
 
 

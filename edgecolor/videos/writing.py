@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections import Counter
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import av
 
 from edgecolor.errors import VideoError
 from edgecolor.provenance import video_metadata
+from edgecolor.videos.avi import count_by_packets
 from edgecolor.videos.encoding import FIXED_RATE, Encoding, quantize
 from edgecolor.videos.muxers import muxer_for
 from edgecolor.videos.reading import Reader
@@ -25,6 +27,7 @@ _ILST = {
     "lyrics", "description", "synopsis", "show", "episode_id", "network", "keywords", "creation_time", "track", "disc", "location",
     "location-eng", "compilation", "hd_video", "media_type", "gapless_playback", "season_number", "episode_sort", "year",
 }  # fmt: skip
+_LONGEST_PROVIDER = 255  # bytes
 # Containers that leave it to the codec to tell the range of luma, and codecs that do not.
 _SILENT_MUXERS = ("avi", "mpeg", "vob", "mpegts", "mpeg2video", "asf", "flv")
 _SILENT_CODECS = ("mpeg1video", "mpeg2video", "mpeg4", "ffv1", "utvideo", "huffyuv", "ffvhuff", "rawvideo")
@@ -33,6 +36,7 @@ _FULL = 2  # FFmpeg's AVColorRange
 _EARLY_FRAMES = 4
 _MPEG_2 = ("mpeg1video", "mpeg2video")
 _LOW_DELAY = 1 << 19  # FFmpeg's AV_CODEC_FLAG_LOW_DELAY
+_FRAME_DURATION = 1 << 8  # AV_CODEC_FLAG_FRAME_DURATION: packets last as long as their pictures do
 _OFF_BEAT = Fraction(1, 3)  # of a frame: a clock of milliseconds is no other rate
 
 
@@ -43,15 +47,17 @@ class Writer:
     """
 
     def __init__(self, file: Any, target: Path, reader: Reader, *, tool: str, leave_out: bool) -> None:
-        self.target = target
+        self._file, self.target = file, target
         self.kept: list[str] = []
         self.warnings: list[str] = []
         self._reader, self._leave_out = reader, leave_out
         self._muxer = muxer_for(target)
         source = reader.container
         tags = {key: value for key, value in source.metadata.items() if key.lower() not in _TECHNICAL}
-        tags |= video_metadata(tool, source.metadata)
+        tags |= (marks := video_metadata(tool, source.metadata))
         options = dict(self._muxer.options)
+        if self._muxer.name == "mpegts":  # whose only text is who provides the service
+            tags["service_provider"] = marks["comment"].rpartition("\n")[2].encode()[:_LONGEST_PROVIDER].decode(errors="ignore")
         if self._muxer.name in _ISO:
             ours = {"DIGITAL_SOURCE_TYPE", "CREATOR_TOOL"}
             if not {key.lower() for key in tags if key not in ours} <= _ILST:
@@ -63,9 +69,11 @@ class Writer:
         self.container.set_chapters(source.chapters())
         self._stream: Any = None
         self._streams: dict[int, Any] = {}
+        self._copied: Counter[int] = Counter()
         self._clock: Fraction = reader.time_base
         self._counted = False  # frames are numbered for the encoder, and get their times afterwards
         self._times: list[int] = []
+        self._lasting = 0  # the last one of them
         self._origin: Fraction | None = None
         self._last: int | None = None
 
@@ -116,6 +124,8 @@ class Writer:
         if picture.color_range == _FULL and self._muxer.name in _SILENT_MUXERS and codec in _SILENT_CODECS:
             self._lost(f"{codec} in {self._muxer.name} can not say that luma has the full range")
         quantize(context, encoding)
+        if picture.duration:
+            context.flags |= _FRAME_DURATION
         matrix = display_matrix(picture)
         if matrix is not None:
             stream.set_display_matrix(matrix)
@@ -169,6 +179,7 @@ class Writer:
         if stream is None or stream.type == "attachment":
             return
         packet.stream = stream
+        self._copied[stream.index] += 1
         self._mux(packet)
 
     def encode(self, picture: Any) -> None:
@@ -178,6 +189,7 @@ class Writer:
             self._to_fixed_rate(picture)
         elif self._counted:
             self._times.append(picture.pts)
+            self._lasting = picture.duration
             picture.pts, picture.time_base, picture.duration = len(self._times) - 1, self._clock, 1
         self._each(picture)
 
@@ -223,7 +235,7 @@ class Writer:
             return self._times[number] if number >= 0 else self._times[0] + number * step
 
         last = packet.pts + 1 >= len(self._times)
-        packet.duration = step if last else self._times[packet.pts + 1] - self._times[packet.pts]
+        packet.duration = self._lasting or step if last else self._times[packet.pts + 1] - self._times[packet.pts]
         packet.pts, packet.dts = time(packet.pts), time(packet.dts)
         packet.time_base = self._reader.time_base
 
@@ -244,6 +256,8 @@ class Writer:
             return
         self._each(None)
         self.container.close()
+        if self._muxer.name == "avi":
+            count_by_packets(self._file, self._copied)
 
     def abandon(self) -> None:
         """Let go of everything; what was written is of no use."""

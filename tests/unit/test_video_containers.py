@@ -39,7 +39,7 @@ from tests.videos import (
         ("a.mjpeg", "mjpeg", "yuvj420p", "mjpeg"),
         ("a.ts", "mpeg2video", "yuv420p", "h264"),
         ("a.m2ts", "libx264", "yuv420p", "h264"),
-        ("a.wmv", "wmv2", "yuv420p", "h264"),
+        ("a.wmv", "wmv2", "yuv420p", "wmv2"),
         ("a.flv", "flv", "yuv420p", "h264"),
         ("a.mxf", "mpeg2video", "yuv420p", "h264"),
     ],
@@ -205,3 +205,24 @@ def test_codecs_that_count_frames_keep_uneven_times_too(tmp_path: Path, codec: s
     source = write(tmp_path / "a.mkv", gray_frames(), pts=[0, 40, 47, 130, 131, 900, 901, 2500])
     colorize(source, tmp_path / "out.mkv", codec=codec)
     assert times(tmp_path / "out.mkv") == times(source)
+
+
+@pytest.mark.parametrize("audio", ["libmp3lame", "ac3"])
+def test_sound_in_avi_keeps_its_length(tmp_path: Path, audio: str) -> None:
+    source = rich(tmp_path / "a.avi", "mpeg4", audio)
+    colorize(source, tmp_path / "out.avi", leave_out=True)
+    assert packets(tmp_path / "out.avi", "audio") == packets(source, "audio") and len(packets(source, "audio")) > 8
+    with av.open(str(source)) as old, av.open(str(tmp_path / "out.avi")) as new:
+        assert new.streams.audio[0].frames == old.streams.audio[0].frames > 8
+        assert new.streams.audio[0].duration == old.streams.audio[0].duration is not None
+
+
+@pytest.mark.parametrize("options", [{"preset": "ultrafast"}, {"codec": "mpeg4"}])  # without frames that wait for others
+def test_the_last_frame_lasts_as_long_as_it_did(tmp_path: Path, options: dict[str, object]) -> None:
+    frames = gray_frames()
+    for frame in frames:
+        frame.duration = 40
+    source = write(tmp_path / "a.mkv", frames, pts=[0, 40, 80, 200, 240, 280, 400, 500])
+    colorize(source, tmp_path / "out.mp4", **options)
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        assert container.duration == 540_000

@@ -258,6 +258,28 @@ def test_a_full_disk_is_a_typed_error(tmp_path: Path, monkeypatch: pytest.Monkey
     assert nothing_left(tmp_path, "a.mkv")
 
 
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("a.mkv", True), ("a.avi", True), ("a.wmv", True), ("a.flv", True), ("a.mov", True), ("a.mpg", False), ("a.mjpeg", False)],
+)
+def test_every_container_says_that_colours_are_guessed_or_a_warning_says_that_it_can_not(tmp_path: Path, name: str, said: bool) -> None:
+    codec = {"a.mjpeg": "mjpeg", "a.mpg": "mpeg2video"}.get(name, "mpeg4")
+    frames = gray_frames(pixel_format="yuvj420p" if codec == "mjpeg" else "yuv420p", size=(120, 320))
+    source = write(tmp_path / ("a.mkv" if name in ("a.wmv", "a.flv") else name), frames, codec=codec, time_base=Fraction(1, 25))
+    target = tmp_path / f"out{Path(name).suffix}"
+    report = colorize(source, target)
+    with av.open(str(target)) as container:
+        assert any("guessed by EdgeColor" in value for value in container.metadata.values()) == said
+    assert any("no place to say that colours are guessed" in warning for warning in report.warnings) == (not said)
+    assert not any("no place to say" in warning for warning in colorize(source, target, label="top-left").warnings)
+
+
+def test_a_transport_stream_says_it_where_its_provider_stands(tmp_path: Path) -> None:
+    source = write(tmp_path / "a.ts", gray_frames(), codec="libx264")
+    assert not colorize(source, tmp_path / "out.ts").warnings
+    assert b"The colours are guessed by EdgeColor" in (tmp_path / "out.ts").read_bytes()
+
+
 def test_tool_and_existing_target(tmp_path: Path) -> None:
     source = write(tmp_path / "a.mkv", gray_frames(3))
     (tmp_path / "out.mkv").write_bytes(b"old")
