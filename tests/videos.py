@@ -46,7 +46,7 @@ def write(
     color_range: int = 0, colorspace: int = 2, rotation: int = 0,
     options: dict[str, str] | None = None, time_base: Fraction = Fraction(1, 1000),
 ) -> Path:
-    with av.open(str(path), "w") as container:
+    with av.open(str(path), "w", container_options={"fflags": "+bitexact"}) as container:
         stream = container.add_stream(codec, rate=rate, options=options or {})
         stream.width, stream.height, stream.pix_fmt = frames[0].width, frames[0].height, frames[0].format.name
         stream.codec_context.time_base = time_base

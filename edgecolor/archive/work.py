@@ -119,8 +119,7 @@ class Worker:
             report = colorize_video(job.source, job.target, self.colorizer, options, progress)
         else:
             report = self._signed_video(job, lambda target: colorize_video(job.source, target, self.colorizer, options, progress))
-        damaged = (f"{report.damaged} damaged packets could not be decoded",) if report.damaged else ()
-        self.warnings = (*report.warnings, *damaged)
+        self.warnings = report.warnings
         return "colorized" if report.colorized else "copied", digest, file_digest(job.target)
 
     def _signed_video(self, job: Job, colorize: Callable[[Path], Any]) -> Any:

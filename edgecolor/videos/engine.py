@@ -39,6 +39,7 @@ AHEAD_S, _MOST_AHEAD = 0.5, 40
 _HELD_BYTES = 24 << 20  # pictures that wait for their future; large ones see less of it
 _GUESS_S = 0.25  # at low rates a guess comes before its turn
 _UNSURE = 0.4  # and where so little of a picture was found again
+_MISSING_S, _MISSING_FRAMES = 0.06, 1.5  # less is left to roundings
 _MARKED_WITH_BOX = ("mp4", "3gp")
 
 
@@ -271,6 +272,8 @@ class _Job:
         warnings = [*self.writer.warnings, *self.encoding.warnings]
         if reader.stopped:
             warnings.append(f"reading stopped after {self._end - self._start:.2f} s: {reader.stopped}")
+        if reader.promised - self._end > max(_MISSING_S, _MISSING_FRAMES / float(reader.rate)):
+            warnings.append(f"it should end at {reader.promised:.2f} s, and the last picture that could be read ends at {self._end:.2f} s")
         if reader.damaged:
             warnings.append(f"{reader.damaged} damaged packets could not be decoded")
         if reader.repaired:

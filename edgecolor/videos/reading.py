@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -17,8 +18,11 @@ from edgecolor.videos.forms import plain
 _MOST_PIXELS = 1 << 26  # more than 8K; a damaged header can promise anything
 _MOST_THREADS = 4
 _UNKNOWN_RATE = Fraction(25)
+_STRANGERS = 3  # pictures in a row of another size or format that may be damage
 # They keep the order of decoding only. A frame's time is then that of the packet with which it came out, as FFmpeg has it.
 _UNTIMED = ("avi", "asf")
+_CLOCK = re.compile(r"(\d+):(\d+):(\d+\.?\d*)")  # Matroska's tags
+_HEADED = ("matroska,webm", "asf", "flv")  # for others FFmpeg reckons a duration from what is there
 Aside = Callable[[Any], None]
 
 
@@ -56,8 +60,9 @@ def main_stream(container: Any, path: Path) -> Any:
 class Reader:
     """Decodes the main video stream of a file, from its beginning, once.
 
-    aside: is given each packet of the other streams. damaged: packets that could not be decoded so far. stopped: why reading
-    ended before the file did, or "". repaired: pictures whose time did not rise, or that had none.
+    aside: is given each packet of the other streams. damaged: packets, so far, that could not be decoded, or came out as pictures of
+    another size or format. stopped: why reading ended before the file did, or "". repaired: pictures whose time did not rise, or
+    that had none.
     """
 
     def __init__(self, path: Path, *, deinterlace: bool = False) -> None:
@@ -65,7 +70,8 @@ class Reader:
         self.container = open_input(path)
         self.stream = main_stream(self.container, path)
         context = self.stream.codec_context
-        context.thread_type, context.thread_count = "AUTO", min(_MOST_THREADS, os.cpu_count() or 1)
+        # Not by frames: after damage near the end, the pictures that other threads still hold would be lost.
+        context.thread_type, context.thread_count = "SLICE", min(_MOST_THREADS, os.cpu_count() or 1)
         self.time_base: Fraction = self.stream.time_base or Fraction(1, 90_000)
         self.rate: Fraction = self.stream.average_rate or self.stream.guessed_rate or _UNKNOWN_RATE
         self.damaged = self.repaired = 0
@@ -83,19 +89,34 @@ class Reader:
             return float(self.stream.duration * self.time_base)
         return float(self.container.duration or 0) / 1_000_000
 
+    @property
+    def promised(self) -> float:
+        """Where this stream ends as the file says, in seconds; 0 where it says nothing, or may mean other streams."""
+        if self.stream.duration:
+            return float(((self.stream.start_time or 0) + self.stream.duration) * self.time_base)
+        if found := _CLOCK.match(self.stream.metadata.get("DURATION", "")):
+            hours, minutes, seconds = map(float, found.groups())
+            return 3600 * hours + 60 * minutes + seconds
+        return self.seconds if len(self.container.streams) == 1 and self.container.format.name in _HEADED else 0.0
+
     def close(self) -> None:
         """Release the file."""
         self.container.close()
 
     def pictures(self, aside: Aside | None = None) -> Iterator[Any]:
         """Yield each picture in plain form, ``pts`` in ``time_base`` rising. Raises VideoError: none, or they change in form."""
+        strangers = 0
         for picture in self._decoded(aside):
             shape = (picture.width, picture.height, picture.format.name)
-            if self._shape is None:
-                self._shape = shape
-            elif shape != self._shape:
+            self._shape = self._shape or shape
+            if shape != self._shape:
+                strangers += 1
+                self.damaged += 1
+                if strangers <= _STRANGERS:
+                    continue
                 was, now = (f"{width}x{height} {name}" for width, height, name in (self._shape, shape))
                 raise VideoError(f"{self.path}: its pictures change from {was} to {now} on the way, which one stream can not; split it")
+            strangers = 0
             self._time(picture)
             try:
                 yield plain(picture)
