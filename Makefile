@@ -15,7 +15,7 @@ setup-dev: .venv-dev/ready
 
 .venv-dev/ready: pyproject.toml
 	$(PYTHON) -m venv .venv-dev
-	$(DEV)/python -m pip install --quiet --disable-pip-version-check --editable '.[convert,test,tflite,c2pa,fits]'
+	$(DEV)/python -m pip install --quiet --disable-pip-version-check --editable '.[convert,test,tflite,c2pa,fits,cluster]'
 	@touch $@
 
 demo: setup

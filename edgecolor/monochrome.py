@@ -43,6 +43,10 @@ def outlier_share(y: Plane, cb: Plane, cr: Plane) -> float:
     y, cb, cr: uint8 arrays of one shape. Some 65,000 evenly spaced pixels are looked at.
     """
     step = max(1, -(-y.size // _MOST_PIXELS))
+    # The curve lies between the least chroma and the greatest: where these are near each other, nothing can be far from it.
+    spans = (int(plane.max()) - int(plane.min()) for plane in (cb.ravel()[::step], cr.ravel()[::step]))
+    if sum(span * span for span in spans) <= DISTANCE**2:
+        return 0.0
     luma = y.ravel()[::step]
     order = np.argsort(luma, kind="stable")
     luma, chroma = luma[order], np.stack([cb.ravel()[::step][order], cr.ravel()[::step][order]])

@@ -20,13 +20,17 @@ from edgecolor.plan import VIDEO_SUFFIXES, Candidate, Finished, Plan
 
 @dataclass(frozen=True)
 class Options:
-    """jobs: worker processes. overwrite, update: see Plan.steps. dry: decide, but do nothing. check_space: before the run."""
+    """jobs: worker processes. overwrite, update: see Plan.steps. dry: decide, but do nothing. check_space: before the run.
+
+    scheduler: address of a Dask cluster that works in place of processes of our own; "" for none.
+    """
 
     jobs: int = 1
     overwrite: bool = False
     update: bool = False
     dry: bool = False
     check_space: bool = True
+    scheduler: str = ""
 
 
 class Run:
@@ -68,11 +72,18 @@ class Run:
         return self.counts
 
     def _work(self, jobs: Iterator[Job]) -> None:
-        if self._plan.single:
+        if self._options.scheduler:
+            from edgecolor.archive.cluster import Cluster
+
+            folder = self._plan.out.parent if self._plan.to_file else self._plan.out
+            with Cluster(self._options.scheduler, self._network, self._settings, folder) as cluster:
+                self._take(cluster.run(jobs, self._advance))
+                self._crashed |= cluster.tried
+        elif self._plan.single:
             self._take(Here(self._network, self._settings).run(jobs, self._advance))
-            return
-        with Workers(self._options.jobs, self._network, self._settings) as workers:
-            self._take(workers.run(jobs, self._advance))
+        else:
+            with Workers(self._options.jobs, self._network, self._settings) as workers:
+                self._take(workers.run(jobs, self._advance))
 
     def _take(self, outcomes: Iterator[Outcome]) -> None:
         for outcome in outcomes:

@@ -40,6 +40,8 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--max-megapixels", type=_positive, default=200.0, metavar="N", help="refuse larger pictures (200)")
     run = parser.add_argument_group("run")
     run.add_argument("--jobs", type=_jobs, default=1, metavar="N", help="files at a time, each in a process of its own (1)")
+    run.add_argument("--scheduler", metavar="ADDRESS", help="work on a Dask cluster: tls://HOST:PORT, or tcp:// on this machine")
+    run.add_argument("--scheduler-unencrypted", action="store_true", help="allow tcp:// to other machines")
     run.add_argument("--dry-run", action="store_true", help="say what would be done, and write nothing")
     run.add_argument("--json", action="store_true", help="one JSON object a line on stdout: each file, progress, and a summary")
     run.add_argument("--no-space-check", action="store_true", help="start even when the disk looks too small")
@@ -118,15 +120,24 @@ def run(arguments: argparse.Namespace) -> int:
 
     if arguments.jobs > 1 and arguments.delegate:
         raise ConfigError("--jobs: one process at a time can use a Coral; drop --jobs or --delegate")
+    if arguments.scheduler:
+        from edgecolor.archive.cluster import check_address
+
+        check_address(arguments.scheduler, unencrypted=arguments.scheduler_unencrypted)
+        if arguments.jobs > 1:
+            raise ConfigError("--jobs: with --scheduler the cluster's workers decide how many files are worked on at a time")
     plan = make_plan(arguments.inputs, arguments.output, arguments.format)
     if arguments.model == AUTO:  # once, so that every worker takes the same one
         choice = choose(arguments.runtime, arguments.threads, arguments.delegate)
         print(f"model {choice.model.name}: {choice.reason}", file=sys.stderr)
         arguments.model = str(choice.model.path)
     settings = _settings(arguments)
-    threads = 1 if arguments.threads is None and arguments.jobs > 1 else arguments.threads
+    threads = 1 if arguments.threads is None and (arguments.jobs > 1 or arguments.scheduler) else arguments.threads
     network = Network(arguments.model, arguments.runtime, threads, arguments.delegate)
-    options = Options(arguments.jobs, arguments.overwrite, arguments.update, arguments.dry_run, not arguments.no_space_check)
+    options = Options(
+        arguments.jobs, arguments.overwrite, arguments.update, arguments.dry_run, not arguments.no_space_check,
+        arguments.scheduler or "",
+    )  # fmt: skip
     videos = sum(c.size for c in plan.candidates if is_video(c))
     progress = Progress(len(plan.candidates), videos, sum(c.size for c in plan.candidates) - videos, arguments.jobs)
     display = Display(progress, json_lines=arguments.json, quiet=arguments.quiet)

@@ -36,6 +36,7 @@ from edgecolor.videos.writing import Writer
 Progress = Callable[[float, float], None]
 
 AHEAD_S, _MOST_AHEAD = 0.5, 40
+_BLOCK = 6  # pictures for which one look at the future is enough
 _HELD_BYTES = 24 << 20  # pictures that wait for their future; large ones see less of it
 _GUESS_S = 0.25  # at low rates a guess comes before its turn
 _UNSURE = 0.4  # and where so little of a picture was found again
@@ -111,7 +112,6 @@ class _Job:
         self.progress = progress or (lambda done, total: None)
         self.held: deque[_Held] = deque()
         self.verdicts = Verdicts()
-        self.smoothing = Smoothing(options.smoothing)
         self.scenes = {"gray": 0, "color": 0}
         self.frames = 0
         self.interlaced = self.late_fields = False
@@ -137,8 +137,9 @@ class _Job:
             try:
                 for picture in _chain(first, pictures):
                     self._see(picture)
-                    while self._known(self.held[0]):
-                        self._write()
+                    if self._ripe():
+                        for _ in range(self.block):
+                            self._write()
                     self._pass_on()
                 while self.held:
                     self._write()
@@ -168,6 +169,8 @@ class _Job:
         self.guessed_at = 0.0
         size = sum(plane.buffer_size for plane in first.planes)
         self.most_ahead = max(self.options.every + 2, min(_MOST_AHEAD, _HELD_BYTES // size))
+        self.block = max(1, min(_BLOCK, self.most_ahead // 3))
+        self.smoothing = Smoothing(self.options.smoothing, self.block)
 
     def _see(self, picture: Any) -> None:
         seconds = float(picture.pts * self.reader.time_base)
@@ -189,10 +192,11 @@ class _Job:
         self.held.append(_Held(picture, step, self.scene))
         self._end = seconds + float((picture.duration or 0) * self.reader.time_base)
 
-    def _known(self, held: _Held) -> bool:
-        """Whether enough of its future has been seen."""
-        newest = self.held[-1].step.seconds
-        return newest - held.step.seconds >= AHEAD_S or len(self.held) > self.most_ahead
+    def _ripe(self) -> bool:
+        """Whether enough is seen of the future of the next block of pictures."""
+        if len(self.held) <= self.block:
+            return False
+        return self.held[-1].step.seconds - self.held[self.block - 1].step.seconds >= AHEAD_S or len(self.held) > self.most_ahead
 
     def _write(self) -> None:
         picture, step, scene = self.held[0]

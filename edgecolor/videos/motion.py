@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 Float = NDArray[np.float32]
 Guide = NDArray[np.uint8]
 
-_SIZE = 64  # pixels of the small luma in which motion is looked for
+_SIZE = 48  # pixels of the small luma in which motion is looked for
 # Of luma's difference at a place that was found, in codes: so much is noise at least, and so many times the median.
 _STILL, _NOISE_SHARE, _MOST_NOISE = 1.5, 2.0, 6.0
 _HOME = 0.75  # pixels from home at which the way back has half failed
@@ -46,6 +46,7 @@ class Motion:
         self._flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
         self._flow.setFinestScale(0)
         self._last: Guide | None = None
+        self._cells = np.meshgrid(np.arange(grid[1], dtype=np.float32), np.arange(grid[0], dtype=np.float32))
         self._home = np.meshgrid(np.arange(_SIZE, dtype=np.float32), np.arange(_SIZE, dtype=np.float32))
 
     def forget(self) -> None:
@@ -84,17 +85,20 @@ class Motion:
         return warp(picture, (self._home[0] + flow[..., 0], self._home[1] + flow[..., 1]))
 
     def _sure(self, difference: Float, there: Float, back: Float) -> Float:
-        limit = _STILL + _NOISE_SHARE * min(float(np.median(difference)), _MOST_NOISE)
+        flat, middle = difference.ravel(), difference.size // 2
+        limit = _STILL + _NOISE_SHARE * min(float(np.partition(flat, middle)[middle]), _MOST_NOISE)
         smooth = cv2.blur(difference, (3, 3))
-        homeless = np.linalg.norm(there + self._at(back, there), axis=-1)
-        sure = np.exp2(-((smooth / limit) ** 2) - (homeless / _HOME) ** 2).astype(np.float32)
+        away = there + self._at(back, there)
+        away *= away
+        doubt = smooth * smooth * np.float32(1 / limit**2) + (away[..., 0] + away[..., 1]) * np.float32(1 / _HOME**2)
+        sure = np.exp2(-doubt)
         height, width = self._grid
         return np.asarray(cv2.blur(cv2.resize(sure, (width, height), interpolation=cv2.INTER_AREA), (3, 3)), np.float32)
 
     def _map(self, flow: Float) -> tuple[Float, Float]:
         height, width = self._grid
         small = cv2.resize(flow, (width, height), interpolation=cv2.INTER_AREA)
-        rows, columns = np.mgrid[:height, :width].astype(np.float32)
+        columns, rows = self._cells
         return columns + small[..., 0] * np.float32(width / _SIZE), rows + small[..., 1] * np.float32(height / _SIZE)
 
 

@@ -35,10 +35,14 @@ def _entry(grid: Float) -> Float:
 
 
 class Smoothing:
-    """Grids of steps, in order. seconds: time constant to either side; 0 leaves each guess as it is."""
+    """Grids of steps, in order. seconds: time constant to either side; 0 leaves each guess as it is.
 
-    def __init__(self, seconds: float) -> None:
-        self.seconds = seconds
+    block: one look at the future serves so many steps, each of which then sees a little less far than the one before it.
+    """
+
+    def __init__(self, seconds: float, block: int = 1) -> None:
+        self.seconds, self._block = seconds, block
+        self._futures: dict[float, Float | None] = {}  # by the time of the step that sees it
         self._past: Float | None = None
         self._time = 0.0
 
@@ -54,7 +58,9 @@ class Smoothing:
             total = own if total is None or self.seconds <= 0 else total + own
         self._past, self._time = total, first.seconds
         if own is None or self.seconds > 0:
-            future = self._future(steps)
+            if first.seconds not in self._futures:
+                self._futures = self._look_ahead(steps)
+            future = self._futures[first.seconds]
             total = future if total is None else total if future is None else total + future
         assert total is not None
         return total[..., :2] / total[..., 2:]
@@ -64,12 +70,13 @@ class Smoothing:
             return None
         return self._faded(warp(self._past, step.link.back), step.link.sure_back, step.seconds - self._time)
 
-    def _future(self, steps: Sequence[Step]) -> Float | None:
-        """The sum of what the steps after the first one say of it."""
+    def _look_ahead(self, steps: Sequence[Step]) -> dict[float, Float | None]:
+        """For each of the first steps of a scene the sum of what the steps after it say of it."""
         end = 1
         while end < len(steps) and steps[end].link is not None:
             end += 1
         total: Float | None = None
+        seen = {steps[end - 1].seconds: total} if end <= self._block else {}
         for number in range(end - 1, 0, -1):
             step = steps[number]
             if step.grid is not None:
@@ -79,7 +86,9 @@ class Smoothing:
             assert link is not None
             if total is not None:
                 total = self._faded(warp(total, link.ahead), link.sure_ahead, step.seconds - steps[number - 1].seconds)
-        return total
+            if number <= self._block:
+                seen[steps[number - 1].seconds] = total
+        return seen
 
     def _faded(self, total: Float, sure: Float, passed: float) -> Float:
         kept = exp(-max(passed, 0.0) / self.seconds) if self.seconds > 0 else 1.0

@@ -27,7 +27,7 @@ from tests.certificates import signing_certificate
 from tests.conftest import ROOT
 from tests.e2e.test_colorize import colorize, command, complaints, environment, files
 
-DEADLINE_S = 60
+DEADLINE_S = 120
 # Runs in each process that starts with this folder on its path. Only workers have a parent that is a Python of this run.
 TROUBLE = """
 import multiprocessing, os, signal

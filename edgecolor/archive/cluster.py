@@ -1,0 +1,198 @@
+"""An archive's files by the workers of a Dask cluster, on this machine or many, in place of processes of our own.
+
+All machines see the archive and the output folder under the same paths; what travels are jobs, shares of progress and outcomes,
+never files. A task whose worker dies is given to another one, and its output is replaced as a whole, so that it stands there once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from ipaddress import ip_address
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from time import monotonic
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+from edgecolor import __version__
+from edgecolor.archive.job import Job, Outcome, Settings
+from edgecolor.archive.work import Worker, reason
+from edgecolor.archive.workers import Advance, Network
+from edgecolor.errors import ConfigError, EdgeColorError, WorkerError
+from edgecolor.sinks.files import TEMPORARY_PREFIX, TEMPORARY_SUFFIX
+
+_RETRIES = 3  # of a task that raises what it should not; deaths of workers are counted by the scheduler
+_WAITING = 2  # jobs a thread of the cluster that are handed out beforehand
+_CONNECT_S, _POLL_S, _REPORT_S = 10.0, 0.25, 2.0
+_TOPIC = "edgecolor-progress"
+_SCHEMES = ("tcp", "tls")
+
+
+def check_address(address: str, *, unencrypted: bool) -> None:
+    """Raise ConfigError unless ``address`` is a scheduler's, encrypted or on this very machine. unencrypted: or at the user's wish."""
+    parts = urlsplit(address)
+    try:
+        port = parts.port
+    except ValueError:
+        port = None
+    if parts.scheme not in _SCHEMES or not parts.hostname or port is None or parts.username or parts.path not in ("", "/"):
+        raise ConfigError(f"{address!r} is no scheduler's address; it looks like tls://192.168.1.5:8786 or tcp://127.0.0.1:8786")
+    if parts.scheme == "tcp" and not _is_loopback(parts.hostname) and not unencrypted:
+        raise ConfigError(
+            f"{address}: over tcp:// nothing is encrypted, and whoever reaches the scheduler can run programs on every worker; "
+            "use tls:// with certificates (distributed.comm.tls in Dask's configuration), or say --scheduler-unencrypted"
+        )
+
+
+def _is_loopback(host: str) -> bool:
+    with contextlib.suppress(ValueError):
+        return ip_address(host).is_loopback
+    return host == "localhost"
+
+
+class Cluster:
+    """The workers of a scheduler. Use as a context; see Workers. folder: of the outputs, which every worker must see.
+
+    Raises ConfigError: Dask is not installed; WorkerError: no scheduler or no workers there, or workers that can not do the work:
+    another version of EdgeColor, another model under the same name, or no access to the folder.
+    """
+
+    def __init__(self, address: str, network: Network, settings: Settings, folder: Path) -> None:
+        try:
+            from distributed import Client
+        except ImportError as error:
+            raise ConfigError(f"--scheduler needs Dask ({error}); pip install 'edgecolor[cluster]'") from error
+        self._network, self._settings, self._folder = network, settings, folder.absolute()
+        self._done: SimpleQueue[Any] = SimpleQueue()  # futures and (key, share of progress)
+        self._jobs: dict[str, tuple[Job, Any, float]] = {}
+        self.tried: set[str] = set()  # targets near which workers that died may have left parts of files
+        try:
+            self._client = Client(address, timeout=_CONNECT_S, set_as_default=False, name="edgecolor")
+        except (OSError, TimeoutError, ValueError, RuntimeError) as error:
+            raise WorkerError(f"{address}: no scheduler answers there ({error})") from error
+
+    def __enter__(self) -> Self:
+        try:
+            self._threads = self._examine()
+            self._client.subscribe_topic(_TOPIC, lambda event: self._done.put(event[1]))
+        except BaseException:
+            self._client.close()
+            raise
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        with contextlib.suppress(OSError, TimeoutError, RuntimeError):
+            self._client.cancel([future for _, future, _ in self._jobs.values()], force=True)
+        self._client.close()
+
+    def _examine(self) -> int:
+        """The number of threads of all workers, each of which has been asked whether it can do the work."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        probe = self._folder / f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}{TEMPORARY_SUFFIX}"
+        probe.touch()
+        try:
+            answers = self._client.run(_examined, self._network, self._settings.model, str(probe), on_error="return")
+        finally:
+            probe.unlink(missing_ok=True)
+        if not answers:
+            raise WorkerError("the scheduler has no workers; start some with `dask worker ADDRESS`")
+        for worker, answer in answers.items():
+            if answer is not None:
+                raise WorkerError(f"worker {worker} can not take part: {answer}")
+        return sum(int(facts["nthreads"]) for facts in self._client.scheduler_info(n_workers=-1)["workers"].values())
+
+    def run(self, jobs: Iterator[Job], advance: Advance) -> Iterator[Outcome]:
+        """Outcomes in the order in which they come; see Workers.run."""
+        more = True
+        while True:
+            while more and len(self._jobs) < _WAITING * self._threads:
+                job = next(jobs, None)
+                if job is None:
+                    more = False
+                else:
+                    self._submit(job)
+            if not self._jobs:
+                return
+            with contextlib.suppress(Empty):
+                said = self._done.get(timeout=_POLL_S)
+                if isinstance(said, tuple):
+                    key, share = said
+                    if key in self._jobs:
+                        advance(self._jobs[key][0], share)
+                elif outcome := self._outcome(said):
+                    yield outcome
+
+    def _submit(self, job: Job) -> None:
+        # What it writes may replace a file: the plan has seen that there was none, or that it may. A second attempt, after a worker
+        # has died between writing and telling, finds the first one's.
+        away = replace(job, source=job.source.absolute(), target=job.target.absolute(), replace=True)
+        future = self._client.submit(_perform, away, self._network, self._settings, pure=False, retries=_RETRIES)
+        self._jobs[job.key] = job, future, monotonic()
+        self.tried.add(job.key)
+        future.add_done_callback(self._done.put)
+
+    def _outcome(self, future: Any) -> Outcome | None:
+        key = next((key for key, (_, known, _) in self._jobs.items() if known.key == future.key), None)
+        if key is None:
+            return None
+        job, _, since = self._jobs.pop(key)
+        if future.status == "finished":
+            outcome: Outcome = future.result()
+            record = outcome.record and replace(outcome.record, source=str(job.source.absolute()))
+            return replace(outcome, job=job, record=record)
+        error = future.exception() if future.status == "error" else WorkerError("the scheduler gave it up")
+        if isinstance(error, EdgeColorError):
+            raise error
+        said = WorkerError(f"the workers that had it ended or failed, one after the other ({error})")
+        return Outcome(job, "failed", monotonic() - since, error=reason(job.source, said), crashed=True)
+
+
+def _examined(network: Network, model: str, probe: str | None = None) -> str | None:
+    """On a worker: why it can not take part, or None. model: the SHA-256 that the network's file must have. probe: a file to see."""
+    import edgecolor
+    from edgecolor.assets import load_model
+
+    if edgecolor.__version__ != __version__:
+        return f"it has EdgeColor {edgecolor.__version__}, not {__version__}"
+    if probe is not None and not Path(probe).exists():
+        return f"it does not see {Path(probe).parent}; archive and output must be on storage that all machines share, under the same path"
+    try:
+        found = str(load_model(network.model).card["sha256"])
+    except EdgeColorError as error:
+        return str(error)
+    return None if found == model else f"its model {network.model} is another one (SHA-256 {found[:16]}, not {model[:16]})"
+
+
+_of_thread = threading.local()
+
+
+def _perform(job: Job, network: Network, settings: Settings) -> Outcome:
+    """On a worker: one job, with this thread's own network."""
+    from distributed import get_worker
+
+    worker, told = get_worker(), 0.0
+
+    def progress(done: float, whole: float) -> None:
+        nonlocal told
+        if whole > 0 and monotonic() - told >= _REPORT_S:
+            told = monotonic()
+            worker.log_event(_TOPIC, (job.key, min(1.0, done / whole)))
+
+    return _worker(network, settings).perform(job, progress)
+
+
+def _worker(network: Network, settings: Settings) -> Worker:
+    from edgecolor.colorizer import Colorizer
+
+    if getattr(_of_thread, "made_for", None) != (network, settings):
+        if (why := _examined(network, settings.model)) is not None:  # it has joined in the middle of the run
+            raise WorkerError(f"a worker that has joined can not take part: {why}")
+        _of_thread.worker = Worker(settings, Colorizer(network.model, network.runtime, network.threads, network.delegate))
+        _of_thread.made_for = (network, settings)
+    kept: Worker = _of_thread.worker
+    return kept
