@@ -43,7 +43,8 @@ reader, writer, behind = Reader(source), None, Behind()
 file = Growing(target, "xb+")
 for picture in reader.pictures():
     if writer is None:
-        encoding = encoding_for("libx264", form_of(picture.format.name), (picture.width, picture.height), VideoOptions(), fields=False)
+        form, options = form_of(picture.format.name), VideoOptions(preset=sys.argv[3])
+        encoding = encoding_for("libx264", form, (picture.width, picture.height), options, fields=False)
         writer = Writer(file, target, reader, tool="", leave_out=False)
         writer.begin("libx264", encoding, picture)
     behind.do(partial(writer.encode, picture))
@@ -86,6 +87,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--clip", type=Path, default=find_media("demo.mp4"), help="which is looped (default: the bundled one)")
     parser.add_argument("--frames", type=int, default=250)
+    parser.add_argument("--preset", default="", help="of the encoder, in all runs (default: the engine's)")
+    parser.add_argument("--sizes", nargs="+", choices=list(SIZES), default=list(SIZES))
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
     broken = False
@@ -93,12 +96,14 @@ def main() -> int:
     heads = ["video", "what", "wall, to decode + encode", "processor, to decode + encode", "times real time", "peak MB"]
     print(f"| {' | '.join(heads)} |\n|{'---|' * len(heads)}")
     with tempfile.TemporaryDirectory() as folder:
-        for name, size in SIZES.items():
+        for name in arguments.sizes:
+            size = SIZES[name]
             clip, target = Path(folder) / f"{name}.mp4", Path(folder) / "out.mp4"
             write_clip(arguments.clip, clip, size, arguments.frames)
-            colorize = ["-m", "edgecolor", "colorize", str(clip), "-o", str(target), "--codec", "libx264"]
+            preset = ["--preset", arguments.preset] if arguments.preset else []
+            colorize = ["-m", "edgecolor", "colorize", str(clip), "-o", str(target), "--codec", "libx264", *preset]
             runs = {
-                "decode + encode": ["-c", PLAIN, str(clip), str(target)],
+                "decode + encode": ["-c", PLAIN, str(clip), str(target), arguments.preset],
                 "colorize, a guess every 4th frame": [*colorize, "--every", "4"],
                 "colorize, a guess every frame": [*colorize, "--every", "1"],
             }
