@@ -1,7 +1,8 @@
 """An archive's files by the workers of a Dask cluster, on this machine or many, in place of processes of our own.
 
 All machines see the archive and the output folder under the same paths; what travels are jobs, shares of progress and outcomes,
-never files. A task whose worker dies is given to another one, and its output is replaced as a whole, so that it stands there once.
+never files. A long film is done in parts, which begin where its scenes do, and is joined from them. A task whose worker dies is
+given to another one, and its output is replaced as a whole, so that it stands there once.
 """
 
 from __future__ import annotations
@@ -9,22 +10,25 @@ from __future__ import annotations
 import contextlib
 import secrets
 import threading
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from time import monotonic
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
 from edgecolor import __version__
-from edgecolor.archive.job import Job, Outcome, Settings
-from edgecolor.archive.work import Worker, reason
+from edgecolor.archive.job import VIDEO, Job, Outcome, Settings
+from edgecolor.archive.work import Worker, reason, video_options
 from edgecolor.archive.workers import Advance, Network
 from edgecolor.errors import ConfigError, EdgeColorError, WorkerError
 from edgecolor.sinks.files import TEMPORARY_PREFIX, TEMPORARY_SUFFIX
+
+if TYPE_CHECKING:
+    from edgecolor.videos import Span
 
 _RETRIES = 3  # of a task that raises what it should not; deaths of workers are counted by the scheduler
 _WAITING = 2  # jobs a thread of the cluster that are handed out beforehand
@@ -62,14 +66,16 @@ class Cluster:
     another version of EdgeColor, another model under the same name, or no access to the folder.
     """
 
-    def __init__(self, address: str, network: Network, settings: Settings, folder: Path) -> None:
+    def __init__(self, address: str, network: Network, settings: Settings, folder: Path, part_seconds: float) -> None:
         try:
             from distributed import Client
         except ImportError as error:
             raise ConfigError(f"--scheduler needs Dask ({error}); pip install 'edgecolor[cluster]'") from error
+        self._part_s = part_seconds
         self._network, self._settings, self._folder = network, settings, folder.absolute()
-        self._done: SimpleQueue[Any] = SimpleQueue()  # futures and (key, share of progress)
-        self._jobs: dict[str, tuple[Job, Any, float]] = {}
+        self._done: SimpleQueue[Any] = SimpleQueue()  # futures, and (key, number of the part, share of it)
+        self._tasks: dict[str, _Task] = {}
+        self._futures: dict[str, tuple[Any, _Task, int]] = {}
         self.tried: set[str] = set()  # targets near which workers that died may have left parts of files
         try:
             self._client = Client(address, timeout=_CONNECT_S, set_as_default=False, name="edgecolor")
@@ -87,7 +93,7 @@ class Cluster:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         with contextlib.suppress(OSError, TimeoutError, RuntimeError):
-            self._client.cancel([future for _, future, _ in self._jobs.values()], force=True)
+            self._client.cancel([future for future, _, _ in self._futures.values()], force=True)
         self._client.close()
 
     def _examine(self) -> int:
@@ -110,46 +116,108 @@ class Cluster:
         """Outcomes in the order in which they come; see Workers.run."""
         more = True
         while True:
-            while more and len(self._jobs) < _WAITING * self._threads:
+            while more and len(self._futures) < _WAITING * self._threads:
                 job = next(jobs, None)
                 if job is None:
                     more = False
                 else:
-                    self._submit(job)
-            if not self._jobs:
+                    self._begin(job)
+            if not self._tasks:
                 return
             with contextlib.suppress(Empty):
                 said = self._done.get(timeout=_POLL_S)
                 if isinstance(said, tuple):
-                    key, share = said
-                    if key in self._jobs:
-                        advance(self._jobs[key][0], share)
-                elif outcome := self._outcome(said):
+                    key, number, share = said
+                    if key in self._tasks:
+                        advance(self._tasks[key].job, self._tasks[key].share(number, share))
+                elif outcome := self._hear(said):
                     yield outcome
 
-    def _submit(self, job: Job) -> None:
+    def _begin(self, job: Job) -> None:
         # What it writes may replace a file: the plan has seen that there was none, or that it may. A second attempt, after a worker
         # has died between writing and telling, finds the first one's.
         away = replace(job, source=job.source.absolute(), target=job.target.absolute(), replace=True)
-        future = self._client.submit(_perform, away, self._network, self._settings, pure=False, retries=_RETRIES)
-        self._jobs[job.key] = job, future, monotonic()
+        task = self._tasks[job.key] = _Task(job, away, monotonic())
         self.tried.add(job.key)
+        if job.format == VIDEO and self._settings.signature is None:
+            self._submit(task, _divided, away, self._settings, self._part_s)
+        else:
+            self._submit(task, _perform, away, self._network, self._settings)
+
+    def _submit(self, task: _Task, what: Any, *arguments: Any) -> None:
+        future = self._client.submit(what, *arguments, pure=False, retries=_RETRIES)
+        self._futures[future.key] = future, task, task.turn
         future.add_done_callback(self._done.put)
 
-    def _outcome(self, future: Any) -> Outcome | None:
-        key = next((key for key, (_, known, _) in self._jobs.items() if known.key == future.key), None)
-        if key is None:
-            return None
-        job, _, since = self._jobs.pop(key)
+    def _hear(self, future: Any) -> Outcome | None:
+        _, task, turn = self._futures.pop(future.key)
+        if task.turn != turn or task.job.key not in self._tasks:
+            return None  # a part of a film that is done in one piece meanwhile
         if future.status == "finished":
-            outcome: Outcome = future.result()
-            record = outcome.record and replace(outcome.record, source=str(job.source.absolute()))
-            return replace(outcome, job=job, record=record)
+            from edgecolor.videos.parts import UNFIT
+
+            said = future.result()
+            if isinstance(said, Outcome) and said.error.endswith(UNFIT):
+                said = []
+            if not isinstance(said, Outcome):
+                self._go_on(task, said)
+                return None
+            record = said.record and replace(said.record, source=str(task.job.source.absolute()))
+            return self._end(task, replace(said, job=task.job, record=record))
         error = future.exception() if future.status == "error" else WorkerError("the scheduler gave it up")
         if isinstance(error, EdgeColorError):
             raise error
-        said = WorkerError(f"the workers that had it ended or failed, one after the other ({error})")
-        return Outcome(job, "failed", monotonic() - since, error=reason(job.source, said), crashed=True)
+        failed = WorkerError(f"the workers that had it ended or failed, one after the other ({error})")
+        return self._end(task, Outcome(task.job, "failed", error=reason(task.job.source, failed), crashed=True))
+
+    def _go_on(self, task: _Task, said: list[Span] | int) -> None:
+        """After a film was divided, or one of its parts was coloured. No spans: it is done in one piece."""
+        if isinstance(said, int):
+            task.shares[said] = 1.0
+            if all(share == 1.0 for share in task.shares):
+                self._submit(task, _perform, task.away, self._network, self._settings, task.parts)
+            return
+        task.remove_parts()
+        task.turn += 1
+        task.parts = [task.away.target.parent / f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}{TEMPORARY_SUFFIX}" for _ in said]
+        task.shares = [0.0] * len(said)
+        for number, span in enumerate(said):
+            self._submit(task, _part, task.away, self._network, self._settings, span, number, task.parts[number])
+        if not said:
+            self._submit(task, _perform, task.away, self._network, self._settings)
+
+    def _end(self, task: _Task, outcome: Outcome) -> Outcome:
+        del self._tasks[task.job.key]
+        task.remove_parts()
+        return replace(outcome, seconds=monotonic() - task.since)
+
+
+@dataclass(eq=False)
+class _Task:
+    """A job in hand. away: as workers have it. parts: temporary files of a film that is done in parts. shares: how far each is.
+
+    turn: what was submitted before the last change of mind does not count.
+    """
+
+    job: Job
+    away: Job
+    since: float
+    parts: list[Path] = field(default_factory=list)
+    shares: list[float] = field(default_factory=list)
+    turn: int = 0
+
+    def share(self, number: int, share: float) -> float:
+        """Of the whole, when so much of a part (or of all, without parts) is done."""
+        if number >= len(self.shares):
+            return share
+        self.shares[number] = min(max(self.shares[number], share), 1.0 if self.shares[number] == 1.0 else 0.99)
+        return sum(self.shares) / len(self.shares)
+
+    def remove_parts(self) -> None:
+        """They are of no use any more."""
+        for part in self.parts:
+            with contextlib.suppress(OSError):
+                part.unlink(missing_ok=True)
 
 
 def _examined(network: Network, model: str, probe: str | None = None) -> str | None:
@@ -171,8 +239,36 @@ def _examined(network: Network, model: str, probe: str | None = None) -> str | N
 _of_thread = threading.local()
 
 
-def _perform(job: Job, network: Network, settings: Settings) -> Outcome:
-    """On a worker: one job, with this thread's own network."""
+def _perform(job: Job, network: Network, settings: Settings, parts: Sequence[Path] = ()) -> Outcome:
+    """On a worker: one job, with this thread's own network; or the joining of its parts."""
+    return _worker(network, settings).perform(job, None if parts else _telling(job, 0), parts)
+
+
+def _divided(job: Job, settings: Settings, seconds: float) -> list[Span]:
+    """On a worker: the parts of a film; none when it is better done in one piece, which will also tell what is wrong with it."""
+    from edgecolor.videos import divide
+
+    try:
+        return divide(job.source, job.target, video_options(settings), seconds)
+    except EdgeColorError:
+        return []
+
+
+def _part(job: Job, network: Network, settings: Settings, span: Span, number: int, part: Path) -> int | list[Span]:
+    """On a worker: one part of a film, by its number. When it fails the film is done in one piece, which tells why."""
+    from edgecolor.videos import colorize_part
+
+    part.parent.mkdir(parents=True, exist_ok=True)
+    part.unlink(missing_ok=True)  # of an attempt that died
+    options = video_options(settings)
+    try:
+        colorize_part(job.source, job.target, part, span, _worker(network, settings).colorizer, options, _telling(job, number))
+    except EdgeColorError:
+        return []
+    return number
+
+
+def _telling(job: Job, number: int) -> Callable[[float, float], None]:
     from distributed import get_worker
 
     worker, told = get_worker(), 0.0
@@ -181,9 +277,9 @@ def _perform(job: Job, network: Network, settings: Settings) -> Outcome:
         nonlocal told
         if whole > 0 and monotonic() - told >= _REPORT_S:
             told = monotonic()
-            worker.log_event(_TOPIC, (job.key, min(1.0, done / whole)))
+            worker.log_event(_TOPIC, (job.key, number, min(1.0, done / whole)))
 
-    return _worker(network, settings).perform(job, progress)
+    return progress
 
 
 def _worker(network: Network, settings: Settings) -> Worker:

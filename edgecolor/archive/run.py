@@ -22,7 +22,8 @@ from edgecolor.plan import VIDEO_SUFFIXES, Candidate, Finished, Plan
 class Options:
     """jobs: worker processes. overwrite, update: see Plan.steps. dry: decide, but do nothing. check_space: before the run.
 
-    scheduler: address of a Dask cluster that works in place of processes of our own; "" for none.
+    scheduler: address of a Dask cluster that works in place of processes of our own; "" for none. part_seconds: it does films of
+    more than two such parts in parts.
     """
 
     jobs: int = 1
@@ -31,6 +32,7 @@ class Options:
     dry: bool = False
     check_space: bool = True
     scheduler: str = ""
+    part_seconds: float = 120.0
 
 
 class Run:
@@ -76,7 +78,7 @@ class Run:
             from edgecolor.archive.cluster import Cluster
 
             folder = self._plan.out.parent if self._plan.to_file else self._plan.out
-            with Cluster(self._options.scheduler, self._network, self._settings, folder) as cluster:
+            with Cluster(self._options.scheduler, self._network, self._settings, folder, self._options.part_seconds) as cluster:
                 self._take(cluster.run(jobs, self._advance))
                 self._crashed |= cluster.tried
         elif self._plan.single:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from time import monotonic
@@ -20,6 +20,7 @@ from edgecolor.sinks.files import NO_ROOM, new_file, write_file
 if TYPE_CHECKING:
     from edgecolor.colorizer import Colorizer
     from edgecolor.signing import Signer
+    from edgecolor.videos import VideoOptions
 
 Progress = Callable[[float, float], None]  # seconds of video done, and of all
 
@@ -37,14 +38,17 @@ class Worker:
 
             self.signer = Signer(settings.signature)
 
-    def perform(self, job: Job, progress: Progress | None = None) -> Outcome:
-        """Do one job. What is wrong with the file, or with writing its result, becomes the outcome; nothing is raised for it."""
+    def perform(self, job: Job, progress: Progress | None = None, parts: Sequence[Path] = ()) -> Outcome:
+        """Do one job. What is wrong with the file, or with writing its result, becomes the outcome; nothing is raised for it.
+
+        parts: of a video, coloured already, to be joined.
+        """
         started, self.warnings = monotonic(), ()
         try:
             before = _stat(job.source)
             if job.known is not None and (same := _unchanged(job, job.known, before)):
                 return Outcome(job, "finished", monotonic() - started, same)
-            result, digest, output = self._video(job, progress) if job.format == VIDEO else self._picture(job)
+            result, digest, output = self._video(job, progress, parts) if job.format == VIDEO else self._picture(job)
             after = _stat(job.source)
             if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
                 job.target.unlink(missing_ok=True)
@@ -107,11 +111,14 @@ class Worker:
         write_file(job.target, content, overwrite=job.replace)
         return "colorized", hashlib.sha256(data).hexdigest(), hashlib.sha256(content).hexdigest()
 
-    def _video(self, job: Job, progress: Progress | None) -> tuple[Result, str, str]:
-        from edgecolor.videos import VideoOptions, colorize_video
+    def _video(self, job: Job, progress: Progress | None, parts: Sequence[Path]) -> tuple[Result, str, str]:
+        from edgecolor.videos import colorize_video, join_video
 
         digest = file_digest(job.source)
-        options = VideoOptions(force=self.settings.force, verify_luma=self.settings.verify_luma, **self.settings.video())
+        options = video_options(self.settings)
+        if parts:
+            self.warnings = join_video(job.source, job.target, parts, options, self.tool)
+            return "colorized", digest, file_digest(job.target)
         if not job.replace and os.path.lexists(job.target):
             raise OutputError(f"{job.target}: exists already; --overwrite replaces it")
         if self.signer is None:
@@ -138,6 +145,13 @@ class Worker:
             finally:
                 plain.unlink(missing_ok=True)
         return report
+
+
+def video_options(settings: Settings) -> VideoOptions:
+    """What the engine is asked for."""
+    from edgecolor.videos import VideoOptions
+
+    return VideoOptions(force=settings.force, verify_luma=settings.verify_luma, **settings.video())
 
 
 def reason(source: Path, error: BaseException) -> str:

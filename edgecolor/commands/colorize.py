@@ -42,6 +42,7 @@ def add_parser(subparsers: Any) -> None:
     run.add_argument("--jobs", type=_jobs, default=1, metavar="N", help="files at a time, each in a process of its own (1)")
     run.add_argument("--scheduler", metavar="ADDRESS", help="work on a Dask cluster: tls://HOST:PORT, or tcp:// on this machine")
     run.add_argument("--scheduler-unencrypted", action="store_true", help="allow tcp:// to other machines")
+    run.add_argument("--part-seconds", type=_positive, default=120.0, metavar="S", help="of long films, on a cluster (120)")
     run.add_argument("--dry-run", action="store_true", help="say what would be done, and write nothing")
     run.add_argument("--json", action="store_true", help="one JSON object a line on stdout: each file, progress, and a summary")
     run.add_argument("--no-space-check", action="store_true", help="start even when the disk looks too small")
@@ -136,7 +137,7 @@ def run(arguments: argparse.Namespace) -> int:
     network = Network(arguments.model, arguments.runtime, threads, arguments.delegate)
     options = Options(
         arguments.jobs, arguments.overwrite, arguments.update, arguments.dry_run, not arguments.no_space_check,
-        arguments.scheduler or "",
+        arguments.scheduler or "", arguments.part_seconds,
     )  # fmt: skip
     videos = sum(c.size for c in plan.candidates if is_video(c))
     progress = Progress(len(plan.candidates), videos, sum(c.size for c in plan.candidates) - videos, arguments.jobs)

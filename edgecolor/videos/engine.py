@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
@@ -23,10 +23,11 @@ from edgecolor.videos.behind import Behind
 from edgecolor.videos.encoding import Encoding, check_options, encoding_for
 from edgecolor.videos.forms import Form, form_of, luma_of, refill
 from edgecolor.videos.guessing import Guesser, chroma_of
-from edgecolor.videos.motion import Motion
-from edgecolor.videos.muxers import muxer_for, usual_codec
+from edgecolor.videos.motion import Float, Motion
+from edgecolor.videos.muxers import Muxer, muxer_for, usual_codec
 from edgecolor.videos.options import VideoOptions, VideoReport
 from edgecolor.videos.output import Growing, copy_whole, output_error, whole_file
+from edgecolor.videos.parts import PART_MUXER, Span, join
 from edgecolor.videos.reading import Reader, open_input
 from edgecolor.videos.smoothing import Smoothing, Step
 from edgecolor.videos.verdicts import Verdicts, has_gray
@@ -38,6 +39,7 @@ Progress = Callable[[float, float], None]
 AHEAD_S, _MOST_AHEAD = 0.5, 40
 _BLOCK = 6  # pictures for which one look at the future is enough
 _HELD_BYTES = 24 << 20  # pictures that wait for their future; large ones see less of it
+_RUN_IN_S = 2.0  # before a part, so that its first colours are those of the part before it
 _GUESS_S = 0.25  # at low rates a guess comes before its turn
 _UNSURE = 0.4  # and where so little of a picture was found again
 _MISSING_S, _MISSING_FRAMES = 0.06, 1.5  # less is left to roundings
@@ -78,12 +80,24 @@ def colorize_video(
         if not report.colorized and source.suffix.lower() == target.suffix.lower():
             shutil.copyfile(source, temporary)  # what looked gray at first was not: nothing is lost, and nothing claimed
             return _untouched(source)
-        if muxer.name in _MARKED_WITH_BOX and report.colorized:
-            with temporary.open("ab") as file:
-                file.write(xmp_box(tool))
-        if options.verify_luma:
-            verify_luma(source, temporary)
+        _conclude(source, temporary, muxer, options, tool if report.colorized else None)
     return report
+
+
+def join_video(source: Path, target: Path, parts: Sequence[Path], options: VideoOptions, tool: str) -> tuple[str, ...]:
+    """A film of its parts, which ``colorize_part`` has made in this order; returns warnings. Raises as ``colorize_video`` does."""
+    with whole_file(target) as temporary:
+        warnings = join(source, temporary, target, parts, tool, leave_out=options.leave_out)
+        _conclude(source, temporary, muxer_for(target), options, tool)
+    return warnings
+
+
+def _conclude(source: Path, temporary: Path, muxer: Muxer, options: VideoOptions, tool: str | None) -> None:
+    if muxer.name in _MARKED_WITH_BOX and tool is not None:
+        with temporary.open("ab") as file:
+            file.write(xmp_box(tool))
+    if options.verify_luma:
+        verify_luma(source, temporary)
 
 
 def _left_alone(source: Path, target: Path) -> VideoReport:
@@ -102,12 +116,28 @@ def _untouched(source: Path) -> VideoReport:
     return VideoReport(frames, seconds, 1, 0, 1, "copy", "", luma_verified=True, streams=streams)
 
 
+def colorize_part(
+    source: Path, target: Path, temporary: Path, span: Span, colorizer: Colorizer, options: VideoOptions, progress: Progress | None = None
+) -> VideoReport:
+    """Write the coloured pictures of one part of a film, for ``parts.join``, to a file that must not exist.
+
+    target: what the film will be. Raises as ``colorize_video`` does.
+    """
+    try:
+        return _Job(source, target, colorizer, options, progress, "", span).run(temporary)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
 class _Job:
-    """One run over one file."""
+    """One run over one file, or over one part of it."""
 
     def __init__(
-        self, source: Path, target: Path, colorizer: Colorizer, options: VideoOptions, progress: Progress | None, tool: str
-    ) -> None:
+        self, source: Path, target: Path, colorizer: Colorizer, options: VideoOptions, progress: Progress | None, tool: str,
+        span: Span | None = None,
+    ) -> None:  # fmt: skip
+        self.span, self.over = span, False
         self.source, self.target, self.colorizer, self.options, self.tool = source, target, colorizer, options, tool
         self.progress = progress or (lambda done, total: None)
         self.held: deque[_Held] = deque()
@@ -125,12 +155,15 @@ class _Job:
         with ExitStack() as stack:
             self.reader = reader = Reader(self.source, deinterlace=self.options.deinterlace)
             stack.callback(reader.close)
-            pictures = reader.pictures(lambda packet: self.aside.append(packet))
             self.aside: list[Any] = []
+            if self.span is not None and self.span.start is not None:
+                reader.begin_at(self.span.start - round(_RUN_IN_S / reader.time_base))
+            pictures = reader.pictures(None if self.span else self.aside.append)
             first = next(pictures)
             self._prepare(first)
             file = stack.enter_context(Growing(temporary, "xb+"))
-            self.writer = writer = Writer(file, self.target, reader, tool=self.tool, leave_out=self.options.leave_out)
+            self.writer = writer = Writer(file, self.target, reader, tool=self.tool, leave_out=self.options.leave_out,
+                                          muxer=PART_MUXER if self.span else None)
             stack.callback(writer.abandon)
             self.behind = Behind()
             stack.callback(self.behind.drop)
@@ -141,7 +174,9 @@ class _Job:
                         for _ in range(self.block):
                             self._write()
                     self._pass_on()
-                while self.held:
+                    if self.over:
+                        break
+                while self.held and not self.over:
                     self._write()
                 self._pass_on()
                 self.behind.finish()
@@ -201,10 +236,18 @@ class _Job:
     def _write(self) -> None:
         picture, step, scene = self.held[0]
         verdict = "gray" if self.options.force else self.verdicts.at(step.seconds, scene)
+        if self.span is not None and self.span.end is not None and picture.pts >= self.span.end:
+            self.over = True
+            return
         if self._before != (scene, verdict):
             self.scenes[verdict] += 1
             self._fresh = True
         self._before = scene, verdict
+        if self.span is not None and self.span.start is not None and picture.pts < self.span.start:
+            if verdict == "gray":
+                self._grid(picture, step)  # the smoothing remembers it
+            self.held.popleft()
+            return
         if self.encoding is None:
             self._begin(picture)
         assert self.encoding is not None
@@ -214,17 +257,19 @@ class _Job:
         self.frames += 1
         self.progress(step.seconds - self._start, self.reader.seconds)
 
-    def _coloured(self, picture: Any, step: Step) -> Any:
-        assert self.encoding is not None
+    def _grid(self, picture: Any, step: Step) -> Float:
         if step.grid is None and self._fresh:
             step.grid = self.guesser.grid(step.guide, picture)
         steps = [held.step for held in self.held]
         if self._fresh and step.link is not None:
             steps[0] = Step(step.seconds, step.guide, None, step.grid)
         self._fresh = False
-        grid = self.smoothing(steps)
+        return self.smoothing(steps)
+
+    def _coloured(self, picture: Any, step: Step) -> Any:
+        assert self.encoding is not None
         form = self.encoding.form
-        chroma = chroma_of(grid, step.guide, picture, form, fields=self.interlaced and bool(picture.interlaced_frame))
+        chroma = chroma_of(self._grid(picture, step), step.guide, picture, form, fields=self.interlaced and bool(picture.interlaced_frame))
         if self.options.label == "off":
             return refill(picture, form, chroma)
         luma, chroma = self._labelled(luma_of(picture), chroma, picture)
@@ -271,12 +316,13 @@ class _Job:
             self.writer.copy(packet)
 
     def _report(self) -> VideoReport:
-        assert self.encoding is not None
+        if self.encoding is None:
+            raise VideoError(f"{self.source}: a part of it has no picture that can be decoded")
         reader = self.reader
         warnings = [*self.writer.warnings, *self.encoding.warnings]
         if reader.stopped:
             warnings.append(f"reading stopped after {self._end - self._start:.2f} s: {reader.stopped}")
-        if reader.promised - self._end > max(_MISSING_S, _MISSING_FRAMES / float(reader.rate)):
+        if not self.over and reader.promised - self._end > max(_MISSING_S, _MISSING_FRAMES / float(reader.rate)):
             warnings.append(f"it should end at {reader.promised:.2f} s, and the last picture that could be read ends at {self._end:.2f} s")
         if reader.damaged:
             warnings.append(f"{reader.damaged} damaged packets could not be decoded")

@@ -103,6 +103,10 @@ class Reader:
         """Release the file."""
         self.container.close()
 
+    def begin_at(self, time: int) -> None:
+        """Start with the last keyframe up to ``time``, in ticks of ``time_base``; before the first picture."""
+        self.container.seek(time, stream=self.stream)
+
     def pictures(self, aside: Aside | None = None) -> Iterator[Any]:
         """Yield each picture in plain form, ``pts`` in ``time_base`` rising. Raises VideoError: none, or they change in form."""
         strangers = 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections import Counter
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from edgecolor.errors import VideoError
 from edgecolor.provenance import video_metadata
 from edgecolor.videos.avi import count_by_packets
 from edgecolor.videos.encoding import FIXED_RATE, Encoding, quantize
-from edgecolor.videos.muxers import muxer_for
+from edgecolor.videos.muxers import Muxer, muxer_for
 from edgecolor.videos.reading import Reader
 
 _ISO = ("mp4", "mov", "3gp")
@@ -37,21 +38,26 @@ _EARLY_FRAMES = 4
 _MPEG_2 = ("mpeg1video", "mpeg2video")
 _LOW_DELAY = 1 << 19  # FFmpeg's AV_CODEC_FLAG_LOW_DELAY
 _FRAME_DURATION = 1 << 8  # AV_CODEC_FLAG_FRAME_DURATION: packets last as long as their pictures do
+_PART_OFFSET_S = 10
 _OFF_BEAT = Fraction(1, 3)  # of a frame: a clock of milliseconds is no other rate
 
 
 class Writer:
     """Writes the result: ``copy`` takes packets of other streams, ``encode`` pictures. The first picture must be seen before.
 
-    kept: the streams that are copied. warnings: what can not be kept, with ``leave_out``; else VideoError is raised for it.
+    muxer: of a part without other streams; None: the target's. kept: the streams that are copied. warnings: what can not be kept,
+    with ``leave_out``; else VideoError is raised for it.
     """
 
-    def __init__(self, file: Any, target: Path, reader: Reader, *, tool: str, leave_out: bool) -> None:
+    def __init__(
+        self, file: Any, target: Path, reader: Reader, *, tool: str, leave_out: bool, muxer: Muxer | None = None
+    ) -> None:
         self._file, self.target = file, target
         self.kept: list[str] = []
         self.warnings: list[str] = []
         self._reader, self._leave_out = reader, leave_out
-        self._muxer = muxer_for(target)
+        self._muxer = muxer or muxer_for(target)
+        self._alone = muxer is not None
         source = reader.container
         tags = {key: value for key, value in source.metadata.items() if key.lower() not in _TECHNICAL}
         tags |= (marks := video_metadata(tool, source.metadata))
@@ -68,6 +74,7 @@ class Writer:
         self.container.metadata.update(tags)
         self.container.set_chapters(source.chapters())
         self._stream: Any = None
+        self._joined = False
         self._streams: dict[int, Any] = {}
         self._copied: Counter[int] = Counter()
         self._clock: Fraction = reader.time_base
@@ -79,18 +86,23 @@ class Writer:
 
     def begin(self, codec: str, encoding: Encoding, picture: Any) -> None:
         """Add all streams, in the source's order, and open the encoder for pictures like this one."""
+        self._begin(lambda: self._add_main(codec, encoding, picture), f"{codec} {picture.width}x{picture.height} {encoding.form.name}")
+
+    def begin_joined(self, part: Any, picture: Any) -> None:
+        """The same for a stream that is encoded already, in parts; then ``add`` takes its packets. picture: the source's first."""
+        self._begin(lambda: self._add_joined(part, picture), "the joined parts")
+
+    def _begin(self, add_main: Callable[[], None], what: str) -> None:
         for stream in self._reader.container.streams:
             if stream.index == self._reader.stream.index:
-                self._add_main(codec, encoding, picture)
-            else:
+                add_main()
+            elif not self._alone:
                 self._add_copied(stream)
         try:
             self.container.start_encoding()
         except (av.FFmpegError, ValueError) as error:
             if isinstance(error, OSError) and file_failed(error):
                 raise
-            context = self._stream.codec_context
-            what = f"{codec} {context.width}x{context.height} {context.pix_fmt}"
             raise VideoError(f"{self._reader.path}: {self._muxer.name} with {what} is refused: {_text(error)}") from error
 
     def _add_main(self, codec: str, encoding: Encoding, picture: Any) -> None:
@@ -126,10 +138,24 @@ class Writer:
         quantize(context, encoding)
         if picture.duration:
             context.flags |= _FRAME_DURATION
+        self._turn_and_tag(stream, picture)
+
+    def _add_joined(self, part: Any, picture: Any) -> None:
+        self._joined = True
+        self._stream = stream = self.container.add_stream_from_template(part, opaque=True)
+        stream.time_base = self._reader.time_base
+        self._turn_and_tag(stream, picture)
+
+    def _turn_and_tag(self, stream: Any, picture: Any) -> None:
         matrix = display_matrix(picture)
         if matrix is not None:
             stream.set_display_matrix(matrix)
-        self._tag(stream, reader.stream, coloured=True)
+        self._tag(stream, self._reader.stream, coloured=True)
+
+    def add(self, packet: Any) -> None:
+        """Write a packet of the joined stream."""
+        packet.stream = self._stream
+        self._mux(packet)
 
     def _add_copied(self, old: Any) -> None:
         name = f"stream {old.index} ({old.type}{', ' + old.language if old.language else ''})"
@@ -185,6 +211,8 @@ class Writer:
     def encode(self, picture: Any) -> None:
         """Encode and write a picture, at its own time."""
         picture.pict_type = 0  # what it was in the source is nothing to the encoder
+        if self._alone:
+            picture.pts += part_offset(self._reader.time_base)
         if self._muxer.fixed:
             self._to_fixed_rate(picture)
         elif self._counted:
@@ -254,7 +282,8 @@ class Writer:
         """Write what the encoder still holds, and the end of the file."""
         if self._stream is None:
             return
-        self._each(None)
+        if not self._joined:
+            self._each(None)
         self.container.close()
         if self._muxer.name == "avi":
             count_by_packets(self._file, self._copied)
@@ -265,6 +294,11 @@ class Writer:
             self.container.close()
         except (av.FFmpegError, OSError, ValueError):
             return
+
+
+def part_offset(clock: Fraction) -> int:
+    """What is added to the times of a part, in ticks: its container knows none before zero, and decoding begins before the picture."""
+    return round(_PART_OFFSET_S / clock)
 
 
 def file_failed(error: OSError) -> bool:
