@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import av
 
 from edgecolor.errors import ConfigError, VideoError
+from edgecolor.sources.planes import range_of
 from edgecolor.videos.forms import Form, form_of
+from edgecolor.videos.muxers import usual_codec
 from edgecolor.videos.options import VideoOptions
 
 # Chroma that nobody has yet may be as coarse as players like it.
@@ -38,6 +41,7 @@ _PRESETS = ("libx264", "libx265", "libsvtav1")
 _USUAL_PRESET = {"libx264": "veryfast", "libx265": "fast", "libsvtav1": "8"}
 # Their clock is the frame rate: no other times can be written.
 FIXED_RATE = ("mpeg1video", "mpeg2video", "mpeg4", "dvvideo")
+FULL_RANGE = 2  # FFmpeg's AVColorRange
 INTERLACED_DCT, INTERLACED_ME = 1 << 18, 1 << 29
 
 
@@ -110,6 +114,23 @@ def encoding_for(codec: str, source: Form, size: tuple[int, int], options: Video
         raise ConfigError(f"verify_luma: {codec} as asked for is lossy; use ffv1 in a .mkv, or libx264 with crf 0")
     flags = INTERLACED_DCT | INTERLACED_ME if fields and codec in _FIELD_FLAGS else 0
     return Encoding(codec, form, set_options, quantizer, flags, fields, warnings)
+
+
+def encoding_of(source: Path, target: Path, picture: Any, options: VideoOptions, *, fields: bool) -> tuple[str, Encoding]:
+    """The codec for a target, and how pictures like this one, in plain form, are encoded; see encoding_for, also for the errors.
+
+    A picture that is full range is marked so: it may follow from its pixel format alone, which the result does not have.
+    """
+    full = range_of(picture) == "full"
+    codec, form = options.codec or usual_codec(target, full_range=full), form_of(picture.format.name)
+    assert form is not None
+    try:
+        encoding = encoding_for(codec, form, (picture.width, picture.height), options, fields=fields and not options.deinterlace)
+    except (ConfigError, VideoError) as error:
+        raise type(error)(f"{source}: {error}") from error
+    if full:
+        picture.color_range = FULL_RANGE
+    return codec, encoding
 
 
 def _form(codec: str, source: Form, size: tuple[int, int], fields: bool) -> tuple[Form, tuple[str, ...]]:

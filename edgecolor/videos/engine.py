@@ -14,17 +14,17 @@ import numpy as np
 
 from edgecolor.assets import Model
 from edgecolor.colorizer import Colorizer
-from edgecolor.errors import ConfigError, OutputError, VideoError
+from edgecolor.errors import OutputError, VideoError
 from edgecolor.frame import Frame, Plane
 from edgecolor.label import burn
 from edgecolor.provenance import creator_tool, xmp_box
 from edgecolor.sources.planes import matrix_of, range_of
 from edgecolor.videos.behind import Behind
-from edgecolor.videos.encoding import Encoding, check_options, encoding_for
+from edgecolor.videos.encoding import Encoding, check_options, encoding_of
 from edgecolor.videos.forms import Form, form_of, luma_of, refill
 from edgecolor.videos.guessing import Guesser, chroma_of
 from edgecolor.videos.motion import Float, Motion
-from edgecolor.videos.muxers import Muxer, muxer_for, usual_codec
+from edgecolor.videos.muxers import Muxer, muxer_for
 from edgecolor.videos.options import VideoOptions, VideoReport
 from edgecolor.videos.output import Growing, copy_whole, output_error, whole_file
 from edgecolor.videos.parts import PART_MUXER, Span, join
@@ -87,7 +87,7 @@ def colorize_video(
 def join_video(source: Path, target: Path, parts: Sequence[Path], options: VideoOptions, tool: str) -> tuple[str, ...]:
     """A film of its parts, which ``colorize_part`` has made in this order; returns warnings. Raises as ``colorize_video`` does."""
     with whole_file(target) as temporary:
-        warnings = join(source, temporary, target, parts, tool, leave_out=options.leave_out)
+        warnings = join(source, temporary, target, parts, options, tool)
         _conclude(source, temporary, muxer_for(target), options, tool)
     return warnings
 
@@ -294,15 +294,7 @@ class _Job:
         return burnt, chroma
 
     def _begin(self, picture: Any) -> None:
-        full = range_of(picture) == "full"
-        codec = self.options.codec or usual_codec(self.target, full_range=full)
-        fields = self.interlaced and not self.options.deinterlace
-        try:
-            self.encoding = encoding_for(codec, self.form, (picture.width, picture.height), self.options, fields=fields)
-        except (ConfigError, VideoError) as error:
-            raise type(error)(f"{self.source}: {error}") from error
-        if full:  # it may follow from the pixel format alone, which the result does not have
-            picture.color_range = 2
+        codec, self.encoding = encoding_of(self.source, self.target, picture, self.options, fields=self.interlaced)
         self.writer.begin(codec, self.encoding, picture)
 
     def _pass_on(self) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 import av
 
 from edgecolor.errors import OutputError, VideoError
-from edgecolor.videos.encoding import FIXED_RATE
+from edgecolor.videos.encoding import FIXED_RATE, encoding_of
 from edgecolor.videos.muxers import Muxer, muxer_for
 from edgecolor.videos.options import VideoOptions
 from edgecolor.videos.output import Growing, output_error
@@ -67,25 +67,24 @@ def divide(source: Path, target: Path, options: VideoOptions, seconds: float) ->
     return [Span(start, end) for start, end in zip([None, *borders], [*borders, None], strict=True)]
 
 
-def join(source: Path, temporary: Path, target: Path, parts: Sequence[Path], tool: str, *, leave_out: bool) -> tuple[str, ...]:
+def join(source: Path, temporary: Path, target: Path, parts: Sequence[Path], options: VideoOptions, tool: str) -> tuple[str, ...]:
     """Write ``temporary``, of the target's format, from the source and its coloured parts.
 
     Returns warnings. Raises VideoError: the parts do not fit together, for example; OutputError.
     """
-    with closing(Reader(source)) as reader:
-        timing = [_times(part, reader.time_base) for part in parts]
-    if len({heading for heading, _ in timing}) != 1:
-        raise VideoError(f"{source}: {UNFIT}")
     with ExitStack() as stack:
         reader = Reader(source)
         stack.callback(reader.close)
+        timing = [_times(part, reader.time_base) for part in parts]
         first = next(reader.pictures())
         file = stack.enter_context(Growing(temporary, "xb+"))
-        writer = Writer(file, target, reader, tool=tool, leave_out=leave_out)
+        writer = Writer(file, target, reader, tool=tool, leave_out=options.leave_out)
         stack.callback(writer.abandon)
         try:
-            with av.open(str(parts[0])) as sample:
-                writer.begin_joined(sample.streams.video[0], first)
+            codec, encoding = encoding_of(source, target, first, options, fields=bool(first.interlaced_frame))
+            writer.begin(codec, encoding, first)
+            if len({heading for heading, _ in timing} | ({writer.heading} - {b""})) != 1:
+                raise VideoError(f"{source}: {UNFIT}")
             coloured = _retimed(parts, [times for _, times in timing], reader.time_base)
             with closing(open_input(source)) as container:
                 for packet in container.demux():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import struct
 from collections import Counter
-from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ import av
 from edgecolor.errors import VideoError
 from edgecolor.provenance import video_metadata
 from edgecolor.videos.avi import count_by_packets
-from edgecolor.videos.encoding import FIXED_RATE, Encoding, quantize
+from edgecolor.videos.encoding import FIXED_RATE, FULL_RANGE, Encoding, quantize
 from edgecolor.videos.muxers import Muxer, muxer_for
 from edgecolor.videos.reading import Reader
 
@@ -32,7 +31,7 @@ _LONGEST_PROVIDER = 255  # bytes
 # Containers that leave it to the codec to tell the range of luma, and codecs that do not.
 _SILENT_MUXERS = ("avi", "mpeg", "vob", "mpegts", "mpeg2video", "asf", "flv")
 _SILENT_CODECS = ("mpeg1video", "mpeg2video", "mpeg4", "ffv1", "utvideo", "huffyuv", "ffvhuff", "rawvideo")
-_FULL = 2  # FFmpeg's AVColorRange
+
 # In a transport stream nothing comes before zero, and frames that wait for others need some time.
 _EARLY_FRAMES = 4
 _MPEG_2 = ("mpeg1video", "mpeg2video")
@@ -86,16 +85,9 @@ class Writer:
 
     def begin(self, codec: str, encoding: Encoding, picture: Any) -> None:
         """Add all streams, in the source's order, and open the encoder for pictures like this one."""
-        self._begin(lambda: self._add_main(codec, encoding, picture), f"{codec} {picture.width}x{picture.height} {encoding.form.name}")
-
-    def begin_joined(self, part: Any, picture: Any) -> None:
-        """The same for a stream that is encoded already, in parts; then ``add`` takes its packets. picture: the source's first."""
-        self._begin(lambda: self._add_joined(part, picture), "the joined parts")
-
-    def _begin(self, add_main: Callable[[], None], what: str) -> None:
         for stream in self._reader.container.streams:
             if stream.index == self._reader.stream.index:
-                add_main()
+                self._add_main(codec, encoding, picture)
             elif not self._alone:
                 self._add_copied(stream)
         try:
@@ -103,6 +95,7 @@ class Writer:
         except (av.FFmpegError, ValueError) as error:
             if isinstance(error, OSError) and file_failed(error):
                 raise
+            what = f"{codec} {picture.width}x{picture.height} {encoding.form.name}"
             raise VideoError(f"{self._reader.path}: {self._muxer.name} with {what} is refused: {_text(error)}") from error
 
     def _add_main(self, codec: str, encoding: Encoding, picture: Any) -> None:
@@ -133,27 +126,24 @@ class Writer:
             context.max_b_frames = 0
             if codec in _MPEG_2:  # else it is shown a frame late: its decoder waits for what may follow
                 context.flags |= _LOW_DELAY
-        if picture.color_range == _FULL and self._muxer.name in _SILENT_MUXERS and codec in _SILENT_CODECS:
+        if picture.color_range == FULL_RANGE and self._muxer.name in _SILENT_MUXERS and codec in _SILENT_CODECS:
             self._lost(f"{codec} in {self._muxer.name} can not say that luma has the full range")
         quantize(context, encoding)
         if picture.duration:
             context.flags |= _FRAME_DURATION
-        self._turn_and_tag(stream, picture)
-
-    def _add_joined(self, part: Any, picture: Any) -> None:
-        self._joined = True
-        self._stream = stream = self.container.add_stream_from_template(part, opaque=True)
-        stream.time_base = self._reader.time_base
-        self._turn_and_tag(stream, picture)
-
-    def _turn_and_tag(self, stream: Any, picture: Any) -> None:
         matrix = display_matrix(picture)
         if matrix is not None:
             stream.set_display_matrix(matrix)
-        self._tag(stream, self._reader.stream, coloured=True)
+        self._tag(stream, reader.stream, coloured=True)
+
+    @property
+    def heading(self) -> bytes:
+        """What the encoder says before its first packet."""
+        return bytes(self._stream.codec_context.extradata or b"")
 
     def add(self, packet: Any) -> None:
-        """Write a packet of the joined stream."""
+        """In place of ``encode``: write a packet that an encoder of the same settings has made."""
+        self._joined = True
         packet.stream = self._stream
         self._mux(packet)
 
