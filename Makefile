@@ -42,6 +42,7 @@ benchmark: setup-dev
 	$(DEV)/edgecolor benchmark
 	$(DEV)/python -m tests.benchmarks.budgets
 	$(DEV)/python -m tests.benchmarks.live
+	$(DEV)/python -m tests.benchmarks.films
 
 clean:
 	rm -rf .venv .venv-dev out build dist

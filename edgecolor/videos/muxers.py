@@ -42,7 +42,7 @@ MUXERS = {
     ".mpg": _PS, ".mpeg": _PS, ".vob": Muxer("vob", "mpeg2video", comments=False),
     ".m2v": Muxer("mpeg2video", "mpeg2video", fixed=True, comments=False), ".mjpeg": _JPEGS, ".mjpg": _JPEGS,
     ".wmv": Muxer("asf", "wmv2", ordered=True), ".flv": Muxer("flv", ordered=True), ".ogv": Muxer("ogg", "libvpx"),
-    ".mxf": Muxer("mxf", fixed=True, ordered=True), ".dv": Muxer("dv", "dvvideo", fixed=True, comments=False),
+    ".mxf": Muxer("mxf", fixed=True, ordered=True, comments=False), ".dv": Muxer("dv", "dvvideo", fixed=True, comments=False),
     ".y4m": Muxer("yuv4mpegpipe", "rawvideo", fixed=True, comments=False),
 }  # fmt: skip
 

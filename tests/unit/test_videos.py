@@ -260,10 +260,13 @@ def test_a_full_disk_is_a_typed_error(tmp_path: Path, monkeypatch: pytest.Monkey
 
 @pytest.mark.parametrize(
     ("name", "said"),
-    [("a.mkv", True), ("a.avi", True), ("a.wmv", True), ("a.flv", True), ("a.mov", True), ("a.mpg", False), ("a.mjpeg", False)],
-)
+    [
+        ("a.mkv", True), ("a.avi", True), ("a.wmv", True), ("a.flv", True), ("a.mov", True), ("a.mpg", False), ("a.mxf", False),
+        ("a.mjpeg", False),
+    ],
+)  # fmt: skip
 def test_every_container_says_that_colours_are_guessed_or_a_warning_says_that_it_can_not(tmp_path: Path, name: str, said: bool) -> None:
-    codec = {"a.mjpeg": "mjpeg", "a.mpg": "mpeg2video"}.get(name, "mpeg4")
+    codec = {"a.mjpeg": "mjpeg", "a.mpg": "mpeg2video", "a.mxf": "mpeg2video"}.get(name, "mpeg4")
     frames = gray_frames(pixel_format="yuvj420p" if codec == "mjpeg" else "yuv420p", size=(120, 320))
     source = write(tmp_path / ("a.mkv" if name in ("a.wmv", "a.flv") else name), frames, codec=codec, time_base=Fraction(1, 25))
     target = tmp_path / f"out{Path(name).suffix}"
