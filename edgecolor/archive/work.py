@@ -112,11 +112,13 @@ class Worker:
         return "colorized", hashlib.sha256(data).hexdigest(), hashlib.sha256(content).hexdigest()
 
     def _video(self, job: Job, progress: Progress | None, parts: Sequence[Path]) -> tuple[Result, str, str]:
-        from edgecolor.videos import colorize_video, join_video
+        from edgecolor.videos import colorize_video
 
         digest = file_digest(job.source)
         options = video_options(self.settings)
         if parts:
+            from edgecolor.videos import join_video
+
             self.warnings = join_video(job.source, job.target, parts, options, self.tool)
             return "colorized", digest, file_digest(job.target)
         if not job.replace and os.path.lexists(job.target):
