@@ -17,7 +17,7 @@ from edgecolor.live import LiveOptions
 from edgecolor.logs import LogOptions
 from edgecolor.sinks.http.options import HttpOptions
 from edgecolor.sinks.publish import PublishOptions
-from edgecolor.sources import SourceOptions
+from edgecolor.sources import PicameraOptions, SourceOptions
 from edgecolor.toml import written
 
 PREFIX = "EDGECOLOR"
@@ -54,6 +54,7 @@ class ServeConfig:
     """All that ``edgecolor serve`` can be told."""
 
     source: SourceConfig = field(default_factory=SourceConfig)
+    picamera: PicameraOptions = field(default_factory=PicameraOptions)
     network: NetworkConfig = field(default_factory=NetworkConfig)
     live: LiveOptions = field(default_factory=LiveOptions)
     http: HttpOptions = field(default_factory=HttpOptions)

@@ -60,7 +60,7 @@ def parts_of(config: ServeConfig, before: Parts | None = None) -> Parts:
     Raises EdgeColorError: no such model, no delegate, a source that can not be one.
     """
     network = config.network
-    source = open_source(config.source.address, config.source)
+    source = open_source(config.source.address, config.source, config.picamera)
     if before is not None and before.network == network:
         colorizer = before.colorizer
     else:

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,27 +52,38 @@ class Wheel:
         return f"opt/edgecolor/{self.version}"
 
 
-def tree(wheel: Wheel, release: Release = TRIXIE) -> Path:
-    """The root of a Debian with the wheel installed in /opt/edgecolor/VERSION, as a user would do it (some 650 MB)."""
+def tree(
+    wheel: Wheel, release: Release = TRIXIE, *, name: str = "", included: str = _INCLUDED, more: Mapping[str, Sequence[str]] | None = None
+) -> Path:
+    """The root of a Debian with the wheel installed in /opt/edgecolor/VERSION, as a user would do it (some 650 MB).
+
+    name: of the tree in the cache, else the release's. included: its packages. more: options of pip -> further wheels that it puts
+    there with them; then the environment sees the system's packages.
+    """
+    name, more = name or release.suite, more or {}
     mmdebstrap = need("mmdebstrap", "mmdebstrap")
     if os.geteuid() != 0:
         message = "a Debian that boots is made by root only"
         if os.environ.get("CI") == "true":
             pytest.fail(message)
         pytest.skip(message)
-    options = ["--mode=root", "--variant=minbase", f"--include={_INCLUDED}",
+    options = ["--mode=root", "--variant=minbase", f"--include={included}",
                *(f"--dpkgopt=path-exclude=/usr/share/{d}/*" for d in _LEFT_OUT)]  # fmt: skip
-    root = CACHE / f"{release.suite}-{key(*options, wheel.version, *wheel.needs)}"
+    parts = (*options, wheel.version, *wheel.needs, *(str((option, *wheels)) for option, wheels in more.items()))
+    root = CACHE / f"{name}-{key(*parts)}"
     if not root.exists():
-        for former in CACHE.glob(f"{release.suite}-*"):
+        for former in CACHE.glob(f"{name}-*"):
             shutil.rmtree(former)
         CACHE.mkdir(exist_ok=True)
         with tempfile.TemporaryDirectory(dir=CACHE) as folder:
             made = Path(folder) / "root"
             run("nice", "-n", "5", mmdebstrap, *options, release.suite, made)
-            run("chroot", made, "/usr/bin/python3", "-m", "venv", f"/{wheel.prefix}")
-            _download(wheel, release, made / "wheels")
+            run("chroot", made, "/usr/bin/python3", "-m", "venv", *(["--system-site-packages"] if more else []), f"/{wheel.prefix}")
+            _download(release, made / "wheels", str(wheel.path))
             _pip(made, wheel, "--find-links=/wheels", f"/wheels/{wheel.path.name}")
+            for option, wheels in more.items():
+                _download(release, made / "wheels", option, *wheels)
+                _pip(made, wheel, "--find-links=/wheels", option, *wheels)
             shutil.rmtree(made / "wheels")
             made.rename(root)
     shutil.copy(wheel.path, root)
@@ -81,9 +92,9 @@ def tree(wheel: Wheel, release: Release = TRIXIE) -> Path:
     return root
 
 
-def _download(wheel: Wheel, release: Release, folder: Path) -> None:
-    """The wheel and all that it needs, as pip would take them on that release: from outside, where the network is."""
-    run(sys.executable, "-m", "pip", "download", "--quiet", *release.pip_options("x86_64"), "--dest", folder, wheel.path)
+def _download(release: Release, folder: Path, *wanted: str) -> None:
+    """Wheels and all that they need, as pip would take them on that release: from outside, where the network is."""
+    run(sys.executable, "-m", "pip", "download", "--quiet", *release.pip_options("x86_64"), "--dest", folder, *wanted)
 
 
 def _pip(root: Path, wheel: Wheel, *arguments: str) -> None:

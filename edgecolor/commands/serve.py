@@ -59,7 +59,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     parser.add_argument(
         "source", nargs="?", metavar="SOURCE",
-        help="rtsp://, rtsps://, http:// or https:// camera, /dev/videoN, a video file, or demo: the bundled clip, played like a camera",
+        help="rtsp://, rtsps://, http:// or https:// camera, /dev/videoN, picamera[:N], a video file, or demo: the bundled clip, "
+        "played like a camera",
     )
     parser.add_argument("--config", type=Path, metavar="FILE", help="TOML file with settings")
     for flag, takes, _, says in _FLAGS:

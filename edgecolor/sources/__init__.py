@@ -15,12 +15,15 @@ from edgecolor.errors import ConfigError
 from edgecolor.frame import Frame
 
 Transport = Literal["tcp", "udp"]
+NoiseReduction = Literal["", "off", "fast", "high-quality", "minimal"]
 SCHEMES = ("rtsp", "rtsps", "http", "https")
-KNOWN = ("demo", *(f"{scheme}://HOST/PATH" for scheme in SCHEMES), "/dev/videoN", "a path of a video file")
+KNOWN = ("demo", *(f"{scheme}://HOST/PATH" for scheme in SCHEMES), "/dev/videoN", "picamera[:N]", "a path of a video file")
+_PICAMERA = re.compile(r"picamera2?(?::(\d{1,3}))?")
 _DEVICE = re.compile(r"/dev/(video\d+|v4l/by-(id|path)/.+)")
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):/")
 _SIZE = re.compile(r"([1-9]\d{0,4})x([1-9]\d{0,4})")
 _SHORTEST_TIMEOUT_S, _LONGEST_TIMEOUT_S = 0.5, 600.0
+_LONGEST_EXPOSURE_S = 600.0
 
 
 @dataclass(frozen=True)
@@ -30,8 +33,8 @@ class SourceOptions:
     timeout: seconds without a frame after which a live source is lost, 0.5 to 600. decoder: an FFmpeg decoder by name in
     place of the usual one, such as h264_v4l2m2m. Network: transport of RTSP; username and password, or credentials: a file
     (see edgecolor.credentials); certificate: a PEM file that an rtsps:// or https:// camera's certificate must lead to,
-    the system's authorities when empty, "any" to trust whatever answers. Files: loop plays for ever. V4L2: size as WxH,
-    rate in frames a second (0: the device's own), pixel_format by FFmpeg's name (mjpeg, yuyv422, gray).
+    the system's authorities when empty, "any" to trust whatever answers. Files: loop plays for ever. V4L2 and picamera: size
+    as WxH, rate in frames a second (0: the device's own). V4L2: pixel_format by FFmpeg's name (mjpeg, yuyv422, gray).
     """
 
     transport: Transport = "tcp"
@@ -59,6 +62,30 @@ class SourceOptions:
             raise ConfigError("username or password, and a credentials file as well: give one of the two")
 
 
+@dataclass(frozen=True)
+class PicameraOptions:
+    """What a camera at the board's connector can be told. Raises ConfigError.
+
+    exposure: seconds, 0 for automatic. gain: analogue gain, 0 for automatic. noise_reduction: "" leaves the choice to picamera2.
+    lowest_rate: frames a second down to which automatic exposure may slow the camera in the dark; 0: it keeps its rate.
+    """
+
+    exposure: float = 0.0
+    gain: float = 0.0
+    noise_reduction: NoiseReduction = ""
+    lowest_rate: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.exposure <= _LONGEST_EXPOSURE_S:
+            raise ConfigError(f"exposure {self.exposure:g} is not between 0 and {_LONGEST_EXPOSURE_S:g} seconds")
+        if not 0 <= self.gain <= 1000:
+            raise ConfigError(f"gain {self.gain:g} is not between 0 and 1000")
+        if self.noise_reduction not in get_args(NoiseReduction):
+            raise ConfigError(f"noise_reduction {self.noise_reduction!r} is none of {', '.join(get_args(NoiseReduction)[1:])}")
+        if not 0 <= self.lowest_rate <= 1000:
+            raise ConfigError(f"lowest_rate {self.lowest_rate:g} is not between 0 and 1000 frames a second")
+
+
 class Source(Protocol):
     """Where frames come from. ``frames`` is run in one thread, which also opens and closes whatever it reads.
 
@@ -81,7 +108,7 @@ class Source(Protocol):
         ...
 
 
-def open_source(name: str, options: SourceOptions | None = None) -> Source:
+def open_source(name: str, options: SourceOptions | None = None, picamera: PicameraOptions | None = None) -> Source:
     """The source that ``name`` means (see KNOWN). A camera need not be there yet: its loss is told by ``frames``.
 
     Raises ConfigError when the name means no source or an option does not fit, VideoError for a file that is no video.
@@ -91,8 +118,10 @@ def open_source(name: str, options: SourceOptions | None = None) -> Source:
         from edgecolor.sources.demo import open_demo
 
         return open_demo()
-    if name in ("picamera", "picamera2"):
-        raise ConfigError("source picamera comes in a later version; until then a Raspberry Pi camera can be read over RTSP")
+    if found := _PICAMERA.fullmatch(name):
+        from edgecolor.sources.picamera import PicameraSource
+
+        return PicameraSource(int(found[1] or 0), options, picamera or PicameraOptions())
     scheme = _SCHEME.match(name)
     if scheme and scheme[1] in SCHEMES:
         from edgecolor.sources.network import NetworkSource

@@ -61,7 +61,7 @@ def test_a_mistyped_address_is_shown_without_its_password() -> None:
 
 
 def test_picamera_is_refused_by_name() -> None:
-    with pytest.raises(ConfigError, match="picamera comes in a later version"):
+    with pytest.raises(ConfigError, match="picamera2 is not installed"):
         open_source("picamera")
 
 
