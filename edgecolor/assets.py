@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from edgecolor import edgetpu
 from edgecolor.errors import AssetNotFoundError, ModelError
 from edgecolor.interpreter import Tensor
 
@@ -75,6 +76,15 @@ def find_model(model: str | Path) -> Path:
             return path
     known = sorted({p.stem for folder in MODEL_FOLDERS for p in folder.glob("*.tflite")})
     raise AssetNotFoundError(f"no model is called {str(model)!r}; known: {', '.join(known) or 'none'}, or give the path of a .tflite file")
+
+
+def plain_path(path: Path) -> Path:
+    """The model that NAME_edgetpu.tflite was made from: NAME.tflite beside it. Raises AssetNotFoundError."""
+    plain = path.with_name(path.name.replace(f"{edgetpu.SUFFIX}.tflite", ".tflite"))
+    if plain == path or not plain.is_file():
+        wanted = plain.name if plain != path else f"a compiled model is called NAME{edgetpu.SUFFIX}.tflite"
+        raise AssetNotFoundError(f"{path}: a fallback to the CPU needs the model that it was compiled from beside it: {wanted}")
+    return plain
 
 
 def load_model(model: str | Path) -> Model:

@@ -13,15 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgecolor import upsample
-from edgecolor.assets import Model, load_model
+from edgecolor.assets import Model, load_model, plain_path
 from edgecolor.catalog import AUTO, choose
 from edgecolor.color import ab_to_chroma, chroma_excursion, chroma_planes, luma_codes, settle
-from edgecolor.errors import ModelError
+from edgecolor.errors import DelegateError, DelegateLostError, DelegateMissingError, ModelError
 from edgecolor.frame import ColorRange, Frame, Matrix, Plane, check_luma, chroma_shape
 from edgecolor.interpreter import Interpreter
 from edgecolor.quantization import dequantize, input_table, lightness_input
 
-_log = logging.getLogger(__name__)
+_LOG = logging.getLogger(__name__)
 
 
 class Network(Protocol):
@@ -34,16 +34,32 @@ class Network(Protocol):
 
 def _chosen(runtime: str | None, threads: int | None, delegate: str | None) -> Model:
     choice = choose(runtime, threads, delegate)
-    _log.info("model %s: %s", choice.model.name, choice.reason)
+    _LOG.info("model %s: %s", choice.model.name, choice.reason)
     return choice.model
 
 
 class TfliteNetwork:
-    """A .tflite model with its card, int8 or float32. model "auto": see edgecolor.catalog.choose."""
+    """A .tflite model with its card, int8 or float32. model "auto": see edgecolor.catalog.choose.
 
-    def __init__(self, model: str | Path, runtime: str | None, threads: int | None, delegate: str | None) -> None:
-        self.model = load_model(model) if model != AUTO else _chosen(runtime, threads, delegate)
-        self.interpreter = Interpreter(self.model.content, runtime, threads, delegate)
+    fallback: "cpu" to go on with the model that a compiled one was made from when the delegate is absent or lost; it is logged, and
+    ``lost`` says why. Otherwise that raises DelegateMissingError here, DelegateLostError when called.
+    """
+
+    def __init__(
+        self, model: str | Path, runtime: str | None, threads: int | None, delegate: str | None, fallback: str | None = None
+    ) -> None:
+        self.lost = ""
+        self._settings = runtime, threads
+        wanted = load_model(model) if model != AUTO else _chosen(runtime, threads, delegate)
+        self._spare = load_model(plain_path(wanted.path)) if fallback else None
+        try:
+            self._use(wanted, delegate)
+        except (DelegateMissingError, DelegateLostError) as error:
+            self._fall_back(error)
+
+    def _use(self, model: Model, delegate: str | None) -> None:
+        self.model = model
+        self.interpreter = Interpreter(self.model.content, *self._settings, delegate)
         self.model.check_contract(self.interpreter.input, self.interpreter.output)
         given, taken = self.interpreter.input, self.interpreter.output
         if given.dtype != taken.dtype or given.dtype not in (np.int8, np.float32):
@@ -55,8 +71,20 @@ class TfliteNetwork:
             r: input_table(given.scale, given.zero_point, r) if given.dtype == np.int8 else lightness_input(r) for r in ranges
         }
 
+    def _fall_back(self, error: DelegateError) -> None:
+        """Use the CPU from now on; raise the error again where that is not wanted."""
+        if self._spare is None:
+            raise error
+        self.lost = str(error)
+        _LOG.warning("colours are guessed on the CPU from now on, by %s: %s", self._spare.path.name, error)
+        self._use(self._spare, None)
+
     def __call__(self, luma: NDArray[np.uint8], color_range: ColorRange) -> NDArray[np.float32]:
-        codes = self.interpreter.invoke(self._tables[color_range][luma][None, :, :, None])[0]
+        try:
+            codes = self.interpreter.invoke(self._tables[color_range][luma][None, :, :, None])[0]
+        except DelegateLostError as error:
+            self._fall_back(error)
+            return self(luma, color_range)
         ab = codes if codes.dtype == np.float32 else dequantize(codes, self._taken.scale, self._taken.zero_point)
         return settle(ab, self._decoding.doubt, self._decoding.gain)
 
@@ -107,13 +135,14 @@ class Colorizer:
 
     model: a name ("edgecolor"), the path of a .tflite file with its card, or "auto" (edgecolor.catalog). runtime, threads, delegate: see
     edgecolor.interpreter.Interpreter, which also lists the errors raised; assets.load_model raises the rest.
+    delegate_fallback: None, or "cpu": see TfliteNetwork.
     """
 
     def __init__(
         self, model: str | Path = "edgecolor", runtime: str | None = None, threads: int | None = None, delegate: str | None = None,
-        *, network: Network | None = None,
+        *, delegate_fallback: str | None = None, network: Network | None = None,
     ) -> None:
-        self.network: Network = network or TfliteNetwork(model, runtime, threads, delegate)
+        self.network: Network = network or TfliteNetwork(model, runtime, threads, delegate, delegate_fallback)
         self._codes = {r: luma_codes(np.uint8, r) for r in ("full", "limited")}
 
     def guess(self, luma: Plane, color_range: ColorRange = "full", matrix: Matrix = "bt601") -> Guess:

@@ -50,6 +50,18 @@ class DelegateError(EdgeColorError, RuntimeError):
     """The asked-for delegate (Coral Edge TPU) is absent or refuses to work. Never replaced silently by the CPU."""
 
 
+class DelegateMissingError(DelegateError):
+    """The delegate's library or device is absent, or the two do not work together."""
+
+
+class DelegateLostError(DelegateError, ConnectionError):
+    """The delegate failed in the middle of its work: unplugged, most likely."""
+
+
+class ModelNotCompiledError(DelegateError, ValueError):
+    """The asked-for delegate can not run this model, which was not compiled for it."""
+
+
 class OutputError(EdgeColorError, OSError):
     """A result can not be written: it exists already, the folder is not writable, or the disk is full."""
 

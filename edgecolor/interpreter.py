@@ -14,8 +14,6 @@ import importlib
 import importlib.metadata
 import os
 import platform
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -23,20 +21,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgecolor.errors import ConfigError, DelegateError, ModelError, RuntimeMissingError
+from edgecolor import edgetpu
+from edgecolor.errors import ConfigError, DelegateLostError, ModelError, RuntimeMissingError
 
 RUNTIMES = {"litert": ("ai_edge_litert.interpreter", "ai-edge-litert"), "tflite": ("tflite_runtime.interpreter", "tflite-runtime")}
-EDGE_TPU_LIBRARY = "libedgetpu.so.1"
-_PROBE_TIMEOUT_S = 20.0
-_PROBE = """
-import os, sys
-from edgecolor.interpreter import _load_runtime
-try:
-    _load_runtime(None)[1].load_delegate(sys.argv[1], dict(option.split("=", 1) for option in sys.argv[2:]))
-except (OSError, ValueError, RuntimeError) as error:
-    print(f"{type(error).__name__}: {error}", flush=True)
-    os._exit(1)  # a delegate that failed to load raises once more when it is collected
-"""
 
 
 @dataclass(frozen=True)
@@ -66,7 +54,8 @@ def free_cores() -> int:
     return max(1, min(cores, round(cores - os.getloadavg()[0])))
 
 
-def _load_runtime(runtime: str | None) -> tuple[str, Any]:
+def load_runtime(runtime: str | None) -> tuple[str, Any]:
+    """Name and module of a TFLite runtime; None: the first installed. Raises ConfigError, RuntimeMissingError."""
     names = [runtime] if runtime else list(RUNTIMES)
     for name in names:
         if name not in RUNTIMES:
@@ -79,54 +68,37 @@ def _load_runtime(runtime: str | None) -> tuple[str, Any]:
     raise RuntimeMissingError("no TFLite runtime is installed; pip install ai-edge-litert")
 
 
-def probe_delegate(library: str, options: dict[str, str]) -> str:
-    """Load a delegate in a child process, because an unfit library crashes the process; returns "" or what went wrong."""
-    command = [sys.executable, "-c", _PROBE, library, *(f"{k}={v}" for k, v in options.items())]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=_PROBE_TIMEOUT_S, check=False)
-    except subprocess.TimeoutExpired:
-        return f"loading {library} did not finish within {_PROBE_TIMEOUT_S:.0f} s"
-    if done.returncode == 0:
-        return ""
-    if said := done.stdout.strip():
-        return said.splitlines()[-1]
-    end = f"signal {-done.returncode}" if done.returncode < 0 else f"exit code {done.returncode}"
-    return f"loading {library} ended the process ({end})"
-
-
-def _load_delegate(module: Any, delegate: str) -> Any:
-    kind, _, device = delegate.partition(":")
-    if kind != "edgetpu":
-        raise ConfigError(f"delegate {delegate!r} is unknown; the one delegate is edgetpu, or edgetpu:usb, edgetpu:pci, edgetpu:0")
-    options = {"device": f":{device}" if device.isdigit() else device} if device else {}
-    if wrong := probe_delegate(EDGE_TPU_LIBRARY, options):
-        raise DelegateError(
-            f"delegate {delegate!r} can not be used: {wrong}. Plug the Coral in, install the community build of libedgetpu, "
-            "or leave the delegate out to run on the CPU"
-        )
-    return module.load_delegate(EDGE_TPU_LIBRARY, options)
-
-
 class Interpreter:
     """A loaded model with one input and one output.
 
     model: the bytes of a .tflite file. runtime: "litert", "tflite" or None (the first installed). threads: None for
     the cores that are free now. delegate: None for the CPU, or "edgetpu[:usb|:pci|:N]".
-    Raises ModelError (not a model, or not one input and output), RuntimeMissingError, DelegateError, ConfigError.
+    Raises ModelError (not a model, compiled for a delegate that was not asked for, or not one input and output),
+    RuntimeMissingError, DelegateMissingError, ModelNotCompiledError, ConfigError.
     """
 
     def __init__(self, model: bytes, runtime: str | None = None, threads: int | None = None, delegate: str | None = None) -> None:
         if threads is not None and threads < 1:
             raise ConfigError(f"threads is {threads}; it must be at least 1")
-        self.runtime, module = _load_runtime(runtime)
+        self.runtime, module = load_runtime(runtime)
         self.threads = threads or free_cores()
         self.delegate = delegate
-        delegates = [_load_delegate(module, delegate)] if delegate else []
+        if not delegate and edgetpu.is_compiled(model):
+            raise ModelError("the model is compiled for the Edge TPU: give --delegate edgetpu, or the model that it was made from")
+        delegates = []
+        if delegate:
+            options = edgetpu.check(delegate, self.runtime, model)
+            try:
+                delegates = [module.load_delegate(edgetpu.LIBRARY, options)]
+            except (OSError, ValueError, RuntimeError) as error:  # it was there a moment ago
+                raise DelegateLostError(f"delegate {delegate!r} is gone: {error}") from error
         try:
             self._interpreter = self._load(module, model, delegates)
             if self.runtime == "tflite" and not delegates and platform.machine() == "x86_64" and self._is_int8():
                 self._interpreter = self._load(module, model, [], experimental_op_resolver_type=module.OpResolverType.BUILTIN_REF)
         except (ValueError, RuntimeError) as error:
+            if delegate:
+                raise DelegateLostError(f"delegate {delegate!r} is gone: {error}") from error
             raise ModelError(f"the {self.runtime} runtime can not load the model: {error}") from error
         inputs, outputs = self._interpreter.get_input_details(), self._interpreter.get_output_details()
         if len(inputs) != 1 or len(outputs) != 1:
@@ -149,9 +121,17 @@ class Interpreter:
         return any(op["op_name"] == "DELEGATE" for op in operators())
 
     def invoke(self, tensor: NDArray[Any]) -> NDArray[Any]:
-        """Run the model: array of input.shape and input.dtype -> a new array of output.shape and output.dtype."""
+        """Run the model: array of input.shape and input.dtype -> a new array of output.shape and output.dtype.
+
+        Raises DelegateLostError when a delegate fails that worked before.
+        """
         self._interpreter.set_tensor(self._input_index, tensor)
-        self._interpreter.invoke()
+        try:
+            self._interpreter.invoke()
+        except (RuntimeError, ValueError) as error:
+            if self.delegate is None:
+                raise
+            raise DelegateLostError(f"delegate {self.delegate!r} failed at work; was it unplugged? {error}") from error
         result: NDArray[Any] = self._interpreter.get_tensor(self._output_index)
         return result
 

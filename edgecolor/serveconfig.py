@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from edgecolor import edgetpu
 from edgecolor.assets import PACKAGE
 from edgecolor.config import add_environment, build, check_privacy
 from edgecolor.credentials import Secret, split_address, without_password
@@ -37,14 +38,20 @@ class NetworkConfig:
 
     model: a shipped one's name, the path of a .tflite file with its card, or auto. runtime: the first that is installed when empty.
     threads: 0 for as many as cores are free. delegate: edgetpu, edgetpu:usb, edgetpu:pci or edgetpu:N for a Coral.
+    delegate_fallback: "cpu" to go on without it when it is absent or lost; otherwise that is an error.
     """
 
     model: str = "edgecolor"
     runtime: Literal["", "litert", "tflite"] = ""
     threads: int = 0
     delegate: str = ""
+    delegate_fallback: Literal["", "cpu"] = ""
 
     def __post_init__(self) -> None:
+        if self.delegate:
+            edgetpu.device_options(self.delegate)
+        if self.delegate_fallback and not self.delegate:
+            raise ConfigError("delegate_fallback without a delegate: there is nothing to fall back from")
         if not 0 <= self.threads <= 256:
             raise ConfigError(f"threads {self.threads} is not between 0 and 256")
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from edgecolor import __version__, provenance
-from edgecolor.colorizer import Colorizer
+from edgecolor.colorizer import Colorizer, TfliteNetwork
 from edgecolor.errors import EdgeColorError, ServeError
 from edgecolor.live import LiveOptions
 from edgecolor.pipeline import Pipeline
@@ -44,11 +44,14 @@ class Parts:
         return provenance.mark(None, provenance.creator_tool(self._model()))
 
     def model(self) -> dict[str, str | None]:
-        """Name and hash of the network, for people and programs."""
-        model = self._model()
-        if model is None:
-            return {"name": type(self.colorizer.network).__name__, "sha256": None}
-        return {"name": model.name, "sha256": str(model.card["sha256"])}
+        """Name and hash of the network, and the delegate that it runs on (None: the CPU); delegate_lost: why not on the one asked for."""
+        model, network = self._model(), self.colorizer.network
+        if model is None or not isinstance(network, TfliteNetwork):
+            return {"name": type(network).__name__, "sha256": None, "delegate": None, "delegate_lost": None}
+        return {
+            "name": model.name, "sha256": str(model.card["sha256"]), "delegate": network.interpreter.delegate,
+            "delegate_lost": network.lost or None,
+        }
 
     def _model(self) -> Any:
         return getattr(self.colorizer.network, "model", None)
@@ -64,7 +67,10 @@ def parts_of(config: ServeConfig, before: Parts | None = None) -> Parts:
     if before is not None and before.network == network:
         colorizer = before.colorizer
     else:
-        colorizer = Colorizer(network.model, network.runtime or None, network.threads or None, network.delegate or None)
+        colorizer = Colorizer(
+            network.model, network.runtime or None, network.threads or None, network.delegate or None,
+            delegate_fallback=network.delegate_fallback or None,
+        )
     return Parts(source, colorizer, config.http, config.live, config.publish, network)
 
 

@@ -59,7 +59,7 @@ class Camera:
     space: Any = field(default_factory=lambda: SYCC)
     controls: tuple[str, ...] = CONTROLS
     short: int = 0  # bytes that its buffers lack
-    fails: str = ""  # "configure" or "start"
+    fails: str = ""  # "heap", "configure" or "start"
     stamp: Callable[[], int | None] = time.monotonic_ns
     taken: bool = False
     asked: list[dict[str, Any]] = field(default_factory=list)  # the controls of each configuration
@@ -102,10 +102,12 @@ def install(monkeypatch: pytest.MonkeyPatch, cameras: list[Camera]) -> None:
             self._camera, self._config = cameras[camera_num], {}
             self._thread: threading.Thread | None = None
             self._ended = threading.Event()
+            self.is_open = False
             if self._camera.taken:
-                self.notifymeread.close()  # the real one leaves that to its collection, and forgets the other end
                 raise RuntimeError("Camera __init__ sequence did not complete.") from RuntimeError("Device or resource busy")
-            self._camera.taken = True
+            self._camera.taken = self.is_open = True
+            if self._camera.fails == "heap":  # it is acquired by then
+                raise RuntimeError("Failed to open dma_heap device")
 
         @property
         def camera_controls(self) -> dict[str, Any]:
@@ -141,12 +143,14 @@ def install(monkeypatch: pytest.MonkeyPatch, cameras: list[Camera]) -> None:
                 self.post_callback(SimpleNamespace(make_buffer=lambda _: camera.buffer(), get_metadata=lambda m=metadata: m))
 
         def close(self) -> None:
+            if not self.is_open:
+                return
             self._ended.set()
             if self._thread is not None:
                 self._thread.join()
             self.notifymeread.close()
             os.close(self.notifyme_w)
-            self._camera.taken = False
+            self._camera.taken = self.is_open = False
 
     for name, members in {"picamera2": {"Picamera2": Picamera2}, "libcamera": {"ColorSpace": SimpleNamespace(Sycc=lambda: SYCC)}}.items():
         module = types.ModuleType(name)

@@ -9,14 +9,16 @@ import json
 import os
 import platform
 import sys
-from dataclasses import asdict, dataclass
+import textwrap
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from edgecolor import __version__
 from edgecolor.assets import MODEL_FOLDERS, load_model
 from edgecolor.errors import EdgeColorError
-from edgecolor.interpreter import EDGE_TPU_LIBRARY, Interpreter, available_runtimes, free_cores, probe_delegate
+from edgecolor.hardware import Finding, coral, pi_cameras
+from edgecolor.interpreter import Interpreter, available_runtimes, free_cores
 
 # module -> (distributions that provide it, what needs it, the fix)
 _PACKAGES = {
@@ -28,21 +30,12 @@ _PACKAGES = {
 }
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One thing looked at. state: ok, missing (needed) or absent (optional); fix: what to do about it."""
-
-    what: str
-    state: str
-    detail: str
-    fix: str = ""
-
-
 def add_parser(subparsers: Any) -> None:
     """Add this command's options."""
     parser = subparsers.add_parser("doctor", help="say what is installed, what would be used, and what to install")
     parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.add_argument("--coral", action="store_true", help="also try to load the Edge TPU delegate (in a child process)")
+    parser.add_argument("--coral", nargs="?", const="", metavar="MODEL",
+                        help="also load the Edge TPU's delegate (in a child process), and run this compiled model on it")  # fmt: skip
 
 
 def _board() -> Finding:
@@ -89,41 +82,30 @@ def _runtimes() -> list[Finding]:
     return findings
 
 
-def _cameras() -> list[Finding]:
-    findings = []
-    if importlib.util.find_spec("picamera2"):
-        findings.append(Finding("picamera2", "ok", "installed"))
-    else:
-        fix = "apt install python3-picamera2, and make the virtual environment with --system-site-packages"
-        findings.append(Finding("picamera2", "absent", "not installed; needed for a Pi camera only", fix))
+def _v4l2() -> Finding:
     devices = sorted(str(path) for path in Path("/dev").glob("video*"))
     unreadable = [path for path in devices if not os.access(path, os.R_OK | os.W_OK)]
     fix = "add the user to the group video" if unreadable else "" if devices else "plug a USB camera in, if one is wanted"
     detail = ", ".join(f"{path} (no permission)" if path in unreadable else path for path in devices)
-    findings.append(Finding("V4L2 cameras", "ok" if devices else "absent", detail or "no /dev/video*", fix))
-    return findings
+    return Finding("V4L2 cameras", "ok" if devices else "absent", detail or "no /dev/video*", fix)
 
 
-def _coral() -> Finding:
-    wrong = probe_delegate(EDGE_TPU_LIBRARY, {})
-    if not wrong:
-        return Finding("Coral Edge TPU", "ok", f"{EDGE_TPU_LIBRARY} loads and a device answers")
-    fix = "plug the Coral in, and install a community build of libedgetpu that fits the runtime"
-    return Finding("Coral Edge TPU", "absent", wrong, fix)
+def _coral(tried: str | None) -> list[Finding]:
+    """tried: None, or "" to load the delegate, or the path of a compiled model to run on it."""
+    runtime = next(iter(available_runtimes()), None) if tried is not None else None
+    return coral(runtime=runtime, model=load_model(tried).content if tried else b"")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the findings; 0 when nothing needed is missing."""
-    findings = [_board(), *(_package(module) for module in _PACKAGES), *_runtimes(), *_cameras()]
-    if arguments.coral:
-        findings.append(_coral())
+    findings = [_board(), *(_package(module) for module in _PACKAGES), *_runtimes(), *pi_cameras(), _v4l2(), *_coral(arguments.coral)]
     if arguments.json:
         print(json.dumps([asdict(finding) for finding in findings], indent=1))
     else:
         for finding in findings:
             print(f"{finding.state:8} {finding.what:18} {finding.detail}")
             if finding.fix:
-                print(f"{'':27} fix: {finding.fix}")
+                print(textwrap.indent(f"fix: {finding.fix}", " " * 28))
     missing = [finding.what for finding in findings if finding.state == "missing"]
     if missing:
         print(f"edgecolor doctor: missing: {', '.join(missing)}", file=sys.stderr)

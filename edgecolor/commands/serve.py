@@ -44,6 +44,7 @@ _FLAGS: tuple[tuple[str, str | tuple[Any], tuple[str, str], str], ...] = (
     ("--runtime", "litert|tflite", ("network", "runtime"), "TFLite runtime (default: the first that is installed)"),
     ("--threads", "N", ("network", "threads"), "threads of the network (default: the cores that are free)"),
     ("--delegate", "NAME", ("network", "delegate"), "edgetpu[:usb|:pci|:N] runs on a Coral; an absent one is an error"),
+    ("--delegate-fallback", "cpu", ("network", "delegate_fallback"), "go on without the Coral when it is absent or lost"),
     ("--log-level", "LEVEL", ("log", "level"), "debug, info (default), warning or error"),
     ("--log-format", "text|json", ("log", "format"), "of the lines on stderr (default text)"),
 )

@@ -18,6 +18,7 @@ Transport = Literal["tcp", "udp"]
 NoiseReduction = Literal["", "off", "fast", "high-quality", "minimal"]
 SCHEMES = ("rtsp", "rtsps", "http", "https")
 KNOWN = ("demo", *(f"{scheme}://HOST/PATH" for scheme in SCHEMES), "/dev/videoN", "picamera[:N]", "a path of a video file")
+PICAMERA_INSTALL = "apt install python3-picamera2, and make the virtual environment with --system-site-packages"
 _PICAMERA = re.compile(r"picamera2?(?::(\d{1,3}))?")
 _DEVICE = re.compile(r"/dev/(video\d+|v4l/by-(id|path)/.+)")
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):/")

@@ -8,6 +8,8 @@ less than a second set of buffers and a second scaler's idea of the picture are 
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import importlib
 import importlib.util
 import os
@@ -25,9 +27,8 @@ from numpy.typing import NDArray
 from edgecolor.errors import ConfigError, EdgeColorError, SourceError, SourceLostError
 from edgecolor.frame import ColorRange, Frame, Matrix
 from edgecolor.meters import Latest
-from edgecolor.sources import PicameraOptions, SourceOptions
+from edgecolor.sources import PICAMERA_INSTALL, PicameraOptions, SourceOptions
 
-INSTALL = "apt install python3-picamera2, and make the virtual environment with --system-site-packages"
 _POLL_S = 0.1
 _DEFAULT_SIZE = (640, 480)
 _DEFAULT_RATE = 30.0  # picamera2's own for video
@@ -46,7 +47,7 @@ class PicameraSource:
 
     def __init__(self, number: int, options: SourceOptions, picamera: PicameraOptions) -> None:
         if importlib.util.find_spec("picamera2") is None:
-            raise ConfigError(f"source picamera: picamera2 is not installed for this Python; {INSTALL}")
+            raise ConfigError(f"source picamera: picamera2 is not installed for this Python; {PICAMERA_INSTALL}")
         if picamera.lowest_rate > options.rate > 0:
             raise ConfigError(f"lowest_rate {picamera.lowest_rate:g} is above rate {options.rate:g}")
         if options.rate * picamera.exposure > 1:
@@ -82,6 +83,7 @@ class _Camera:
     def __init__(self, source: PicameraSource) -> None:
         self.rate = 0.0
         self._source = source
+        self._device: Any = None
         self._layout = _Layout("", 0, 0, 0)
         self._range: ColorRange = "full"
         self._matrix: Matrix = "bt601"
@@ -97,23 +99,23 @@ class _Camera:
         if number >= len(present):
             found = ", ".join(f"{place}: {camera.get('Model', '?')}" for place, camera in enumerate(present))
             raise SourceLostError(f"{name}: there is no such camera; found: {found or 'none'}", "unplugged")
-        # Made in two steps: one whose __init__ fails leaves a pipe open, and tries go on for ever.
-        self._device = library.Picamera2.__new__(library.Picamera2)
+        self._device = library.Picamera2.__new__(library.Picamera2)  # in two steps, to have it in hand when the second one fails
         try:
             self._device.__init__(number)
         except Exception as error:
-            if (descriptor := getattr(self._device, "notifyme_w", None)) is not None:
-                os.close(descriptor)
+            _abandon(self._device)
             raise SourceLostError(f"{name}: can not be opened, or another program uses it: {_deepest(error)}", "unreachable") from error
         try:
             self._configure()
         except BaseException:
-            self._device.close()
+            self.__exit__()
             raise
         return self
 
     def __exit__(self, *_: object) -> None:
         self._device.close()
+        self._device = None
+        gc.collect()  # picamera2 leaves some open files to it (selectors, a heap), and tries go on for ever
 
     def start(self, newest: Latest[Frame | Exception], numbers: Iterator[int]) -> None:
         """Let frames come into ``newest``, and in their stead what went wrong."""
@@ -207,6 +209,16 @@ class _Layout:
         half = self.stride // 2
         chroma = buffer[luma : luma + 2 * rows * half].reshape(2, rows, half)[:, :, :columns]
         return y, chroma[0], chroma[1]
+
+
+def _abandon(device: Any) -> None:
+    """Free what a half-made Picamera2 holds: the camera, if it came so far, and a pipe. Tries go on for ever, so that nothing may stay."""
+    with contextlib.suppress(Exception):
+        device.close()
+    device.is_open = False  # its own end would try once more
+    if not device.notifymeread.closed:
+        device.notifymeread.close()
+        os.close(device.notifyme_w)
 
 
 def _called(name: str, call: Any) -> Any:

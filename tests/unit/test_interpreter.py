@@ -11,8 +11,8 @@ import pytest
 from numpy.typing import NDArray
 
 from edgecolor.assets import load_model
-from edgecolor.errors import ConfigError, DelegateError, ModelError, RuntimeMissingError
-from edgecolor.interpreter import Interpreter, available_runtimes, free_cores, probe_delegate
+from edgecolor.errors import ConfigError, ModelError, RuntimeMissingError
+from edgecolor.interpreter import Interpreter, available_runtimes, free_cores
 
 _BOTH = """
 import sys, numpy as np
@@ -79,15 +79,6 @@ def test_unknown_or_absent_choices_are_errors(content: bytes, monkeypatch: pytes
     monkeypatch.setitem(sys.modules, "ai_edge_litert.interpreter", None)
     with pytest.raises(ImportError, match="pip install ai-edge-litert"):
         Interpreter(content)
-
-
-def test_an_asked_for_coral_that_is_absent_is_an_error(content: bytes) -> None:
-    with pytest.raises(DelegateError, match=r"edgetpu.*can not be used.*leave the delegate out"):
-        Interpreter(content, delegate="edgetpu")
-
-
-def test_the_probe_names_what_went_wrong() -> None:
-    assert "libnothing.so.9" in probe_delegate("libnothing.so.9", {})
 
 
 def test_a_model_with_the_wrong_number_of_outputs_is_refused() -> None:

@@ -110,6 +110,7 @@ def test_a_camera_that_falls_silent_is_lost_and_comes_back(monkeypatch: pytest.M
     [
         (Camera("x", gray_planes(), short=1000), "garbage", "a frame can not be read"),
         (Camera("x", gray_planes(), form="MJPEG"), "unsupported", "gives MJPEG"),
+        (Camera("x", gray_planes(), fails="heap"), "unreachable", "Failed to open dma_heap device"),
         (Camera("x", gray_planes(), fails="configure"), "unreachable", "Configuration failed"),
         (Camera("x", gray_planes(), fails="start"), "unreachable", "Input/output error"),
     ],
