@@ -79,6 +79,11 @@ def _parser() -> argparse.ArgumentParser:
     operators = commands.add_parser("operators", help="list a model's operators: cheap, dear, wrong, refused by the Edge TPU")
     operators.add_argument("models", nargs="+", help="path of a .tflite file, or a model's name")
 
+    coral = commands.add_parser("edgetpu", help="predict what of a model runs on a Coral; compile it where edgetpu_compiler is installed")
+    coral.add_argument("model", help="path of an int8 .tflite file with its card, or a model's name")
+    coral.add_argument("-o", "--out", type=Path, help="folder for NAME_edgetpu.tflite and its card (default: beside the model)")
+    coral.add_argument("--predict", action="store_true", help="predict only")
+
     pack = commands.add_parser("pack", help="store a run's float weights as float16, with the configuration beside them")
     pack.add_argument("run", type=Path, help="a run's folder")
     pack.add_argument("-o", "--out", type=Path, required=True, help="models/NAME.keras")
@@ -245,6 +250,24 @@ def _operators(arguments: argparse.Namespace) -> None:
     _print_operators([find_model(model) for model in arguments.models])
 
 
+def _edgetpu(arguments: argparse.Namespace) -> None:
+    from convert.compiler import compile_model, contradictions, markdown, predict
+    from edgecolor.assets import find_model
+
+    path = find_model(arguments.model)
+    prediction = predict(path.read_bytes())
+    print(f"{path.name}:\n\n{markdown(prediction)}")
+    if arguments.predict:
+        return
+    written, report = compile_model(path, arguments.out or path.parent, prediction)
+    print(f"edgetpu_compiler {report.version}: {report.mapped.total()} operators on the Edge TPU, {sum(report.left.values())} on the CPU")
+    for reason, count in report.left.items():
+        print(f"  {count} x {reason}")
+    for line in contradictions(prediction, report):
+        print(f"convert edgetpu: the published rules let expect otherwise: {line}", file=sys.stderr)
+    print(written)
+
+
 def _pack(arguments: argparse.Namespace) -> None:
     import shutil
 
@@ -297,7 +320,7 @@ def _reference(arguments: argparse.Namespace) -> None:
 
 _COMMANDS = {
     "train": _train, "finetune": _finetune, "average": _average,
-    "evaluate": _evaluate, "export": _export, "operators": _operators, "pack": _pack, "card": _card,
+    "evaluate": _evaluate, "export": _export, "operators": _operators, "edgetpu": _edgetpu, "pack": _pack, "card": _card,
     "pale": _pale, "sheet": _sheet, "reference": _reference,
 }
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from convert.export import Exported
+from convert.files import write_file
 from convert.operators import inspect, summary
 from edgecolor.assets import CARD_FORMAT, INPUT_QUANTITY, OUTPUT_QUANTITY, describe
 from edgecolor.errors import ConfigError
@@ -60,9 +61,7 @@ def write_cards(
 
 def save_card(path: Path, card: dict[str, Any]) -> Path:
     """Write a card by temporary name and rename."""
-    part = path.with_name(f".{path.name}.part")
-    part.write_text(json.dumps(card, indent=1) + "\n")
-    return part.rename(path)
+    return write_file(path, (json.dumps(card, indent=1) + "\n").encode())
 
 
 def add_scores(card: dict[str, Any], scores: dict[str, Any], rows: dict[str, str], source: str) -> None:

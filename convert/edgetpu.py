@@ -1,10 +1,12 @@
 """Which operators the Edge TPU's compiler takes, so that a model is known to fit before there is a Coral to try it on.
 
-Sources: Coral, "TensorFlow models on the Edge TPU", tables of supported operations and their known limitations
-(compiler 16, runtime 14), and the issues of github.com/google-coral/edgetpu where that table is silent about versions.
-The rows up to ResizeBilinear were compared with a copy of that table; those after it (Softmax, StridedSlice, Squeeze and on) and some
-details of earlier ones were written from memory and are still to be compared with the page itself.
-The compiler is closed and its last release is of 2021: a verdict of "maps" is what is published, not a promise.
+Source: Coral, "TensorFlow models on the Edge TPU", table of supported operations and their known limitations. The page itself could
+not be read in whole; each rule says by which copy it was checked:
+(A) Axis, "Supported ops" of ARTPEC-7, which has an Edge TPU: the newer table, from Add to ResizeBilinear
+    (developer.axis.com/computer-vision/on-device/system-on-chip/artpec-7/supported-ops);
+(B) the table of 2019 in github.com/dgist-datalab/Datalab_Intern, Edge_TPU/convert_model_for_Edge_TPU.md;
+(C) reports of compiler 14 to 16 in issues of github.com/google-coral/edgetpu, which show the operator mapped.
+What none of them shows is "unverified". The compiler is closed and its last release is of 2021: "maps" is what is published, not a promise.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from collections.abc import Callable
 
 from convert.graph import Operator
 
-SOURCE = "https://coral.ai/docs/edgetpu/models-intro/#supported-operations (compiler 16)"
+SOURCE = "https://coral.ai/docs/edgetpu/models-intro/#supported-operations (compiler 16), by the copies named in convert/edgetpu.py"
 CONSEQUENCE = "a refused version fails the whole model; anything else refused leaves all that follows it to the CPU"
 _NEWEST_TRANSPOSE_CONV = 3  # compiler 16.0.384591198 dies of version 4 (google-coral/edgetpu issue 845)
 _ELEMENTS_OF_SOFTMAX = 16_000
@@ -69,32 +71,54 @@ def _batch(operator: Operator) -> str:
     return "may stay on the CPU: not over the batch dimension"
 
 
+def _mean(operator: Operator) -> str:
+    return "may stay on the CPU: not over the batch dimension, and over z only in multiples of 4"
+
+
+def _fully_connected(operator: Operator) -> str:
+    line = sum(side > 1 for side in operator.outputs[0].shape) <= 1
+    return "maps" if line else "refused: its output must be one-dimensional"
+
+
+def _unverified(operator: Operator) -> str:
+    return "unverified: no copy of the table that was read names it"
+
+
 def _maps(operator: Operator) -> str:
     return "maps"
 
 
 _RULES: dict[str, Callable[[Operator], str]] = {
+    # (A)
     **dict.fromkeys(
-        ("ADD", "EXPAND_DIMS", "L2_NORMALIZATION", "LOGISTIC", "MAXIMUM", "MINIMUM", "MUL", "RELU", "RELU6", "RELU_N1_TO_1",
-         "RSQRT", "SLICE", "SPACE_TO_DEPTH", "SQUARED_DIFFERENCE", "SUB", "TANH", "TRANSPOSE", "FULLY_CONNECTED", "QUANTIZE"),
+        ("ADD", "EXPAND_DIMS", "L2_NORMALIZATION", "LOGISTIC", "MAXIMUM", "MINIMUM", "MUL", "QUANTIZE", "RELU", "RELU6", "RELU_N1_TO_1"),
         _maps,
     ),
-    **dict.fromkeys(("PAD", "PACK", "MEAN", "SUM", "SPLIT", "REDUCE_MAX", "REDUCE_MIN"), _batch),
     **dict.fromkeys(("AVERAGE_POOL_2D", "MAX_POOL_2D"), _activation),
     **dict.fromkeys(("CONV_2D", "DEPTHWISE_CONV_2D"), _dilation),
-    **dict.fromkeys(("RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR"), _resize),
+    **dict.fromkeys(("PACK", "PAD", "REDUCE_MAX", "REDUCE_MIN"), _batch),
     "CONCATENATION": _concatenation,
+    "FULLY_CONNECTED": _fully_connected,
+    "MEAN": _mean,
     "PRELU": _prelu,
     "RESHAPE": lambda operator: "may stay on the CPU: large tensors do",
-    "SQUEEZE": lambda operator: "may stay on the CPU: only leading dimensions of 1",
+    "RESIZE_BILINEAR": _resize,
+    # (B)
+    **dict.fromkeys(("SLICE", "SPACE_TO_DEPTH", "SUB", "TANH"), _maps),
+    "RESIZE_NEAREST_NEIGHBOR": _resize,
     "SOFTMAX": _softmax,
+    "SPLIT": _batch,
+    "SQUEEZE": lambda operator: "may stay on the CPU: only leading dimensions of 1",
     "STRIDED_SLICE": _strided_slice,
+    # (C), issues 147, 686 and 845; 342 and 433
     "TRANSPOSE_CONV": _transpose_conv,
+    "TRANSPOSE": lambda operator: "may stay on the CPU: some do, for a limitation that is not published",
+    **dict.fromkeys(("RSQRT", "SQUARED_DIFFERENCE", "SUM"), _unverified),
 }
 
 
 def verdict(operator: Operator) -> str:
-    """"maps", "may stay on the CPU: why" or "refused: why" for one operator."""
+    """"maps", "may stay on the CPU: why", "unverified: why" or "refused: why" for one operator."""
     rule = _RULES.get(operator.kind)
     if rule is None:
         return "refused: not among the supported operations"

@@ -19,6 +19,7 @@ from convert.augment import camera_luma, draw, network_input, noise_tiles
 from convert.bias import correct_biases
 from convert.dataset import PictureFile, luma_of
 from convert.equalize import equalize
+from convert.files import write_file
 from convert.network import with_input_size
 from convert.weights import copy_weights, load_network
 from edgecolor.errors import ConfigError, ModelError
@@ -137,10 +138,3 @@ def count_macs(network: keras.Model) -> int:
         elif isinstance(layer, keras.layers.DepthwiseConv2D | keras.layers.Conv2D):
             macs += int(np.prod(layer.output.shape[1:3])) * int(np.prod(layer.kernel.shape))
     return macs
-
-
-def write_file(path: Path, content: bytes) -> Path:
-    """Write by temporary name and rename."""
-    part = path.with_name(f".{path.name}.part")
-    part.write_bytes(content)
-    return part.rename(path)

@@ -42,7 +42,7 @@ _STEM_CHANNELS = 4  # a full 3x3 convolution over so few input channels is no de
 class Row:
     """Operators of one kind, version, activation and verdict. cost and edge_tpu begin with the verdict's word.
 
-    cost: cheap, dear or error. edge_tpu: maps, may stay on the CPU, or refused. macs: multiply-accumulates per picture.
+    cost: cheap, dear or error. edge_tpu: maps, may stay on the CPU, unverified, or refused. macs: multiply-accumulates per picture.
     """
 
     kind: str

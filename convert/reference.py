@@ -10,7 +10,8 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from convert.export import to_int8, write_file
+from convert.export import to_int8
+from convert.files import write_file
 
 
 def write_reference(out: Path) -> Path:
