@@ -7,7 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.conftest import ROOT
+from tests.edgetpu import build_library, write_compiled
 
 
 def edgecolor(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
@@ -44,10 +47,15 @@ def test_doctor_names_the_runtime_and_checks_every_model() -> None:
         assert row["fix"] or row["state"] == "ok", f"{row['what']} is {row['state']} and no fix is named"
 
 
-def test_doctor_tries_the_coral_only_when_asked() -> None:
-    assert "Coral" not in edgecolor("doctor").stdout
-    done = edgecolor("doctor", "--coral")
-    assert done.returncode == 0 and "libedgetpu" in done.stdout and "fix: plug the Coral in" in done.stdout
+def test_doctor_loads_the_corals_library_only_when_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    build_library(tmp_path)
+    monkeypatch.setenv("LD_LIBRARY_PATH", str(tmp_path))
+    done = edgecolor("doctor")
+    assert "RuntimeVersion(14)" in done.stdout and "Coral delegate" not in done.stdout
+    monkeypatch.setenv("EDGETPU_STUB", "dies later")  # loading it shows nothing of that
+    assert "ok       Coral delegate" in edgecolor("doctor", "--coral").stdout
+    done = edgecolor("doctor", "--coral", str(write_compiled(tmp_path)))
+    assert done.returncode == 0 and "trouble  Coral delegate" in done.stdout and "does not fit the runtime litert" in done.stdout
 
 
 def test_wrong_usage_has_exit_code_2() -> None:
@@ -56,9 +64,10 @@ def test_wrong_usage_has_exit_code_2() -> None:
         assert done.returncode == 2 and done.stderr and "Traceback" not in done.stderr
 
 
-def test_a_coral_that_is_not_there_is_an_error_and_never_the_cpu() -> None:
-    done = edgecolor("benchmark", "--delegate", "edgetpu")
-    assert done.returncode == 1 and "edgetpu" in done.stderr and done.stdout == ""
+def test_a_coral_that_is_not_there_is_an_error_and_never_the_cpu(tmp_path: Path) -> None:
+    for model, said in (("edgecolor", "not compiled for the Edge TPU"), (str(write_compiled(tmp_path)), "libedgetpu.so.1: cannot open")):
+        done = edgecolor("benchmark", "--model", model, "--delegate", "edgetpu")
+        assert done.returncode == 1 and said in done.stderr and done.stdout == "" and "Traceback" not in done.stderr
 
 
 def test_version_is_the_packages() -> None:
