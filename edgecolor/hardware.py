@@ -81,7 +81,8 @@ def pi_cameras(root: Path = Path("/"), access: Access = os.access) -> list[Findi
 
 def _picamera_fix(said: str) -> str:
     if "numpy" in said:
-        return "the system's modules want another numpy: pip install 'numpy<2' in this environment (Debian 12), or leave numpy to apt"
+        return ("the system's modules were built for another numpy; on Debian 12, in this environment: "
+                "pip install 'numpy<2' 'opencv-python-headless<4.12'")  # fmt: skip
     if "libcamera" in said:
         return "apt install python3-libcamera; the environment's Python must be the system's own"
     return PICAMERA_INSTALL
