@@ -113,8 +113,9 @@ def install(monkeypatch: pytest.MonkeyPatch, cameras: list[Camera]) -> None:
         def camera_controls(self) -> dict[str, Any]:
             return dict.fromkeys(self._camera.controls)
 
-        def create_video_configuration(self, main: dict[str, Any], colour_space: Any, controls: dict[str, Any]) -> dict[str, Any]:
-            return {"main": dict(main), "colour_space": colour_space, "controls": dict(controls)}
+        def create_video_configuration(self, **asked: Any) -> dict[str, Any]:
+            assert asked.keys() == {"main", "raw", "colour_space", "controls"}
+            return dict(asked)
 
         def configure(self, config: dict[str, Any]) -> None:
             if self._camera.fails == "configure":

@@ -91,6 +91,7 @@ class _Camera:
 
     def __enter__(self) -> _Camera:
         name, number = self._source.name, self._source.number
+        os.environ.setdefault("LIBCAMERA_LOG_LEVELS", "*:WARN")  # it writes to stderr itself, past our own log and its format
         try:
             library = importlib.import_module("picamera2")
         except Exception as error:  # its libraries raise what they like: ImportError, ValueError for another numpy's binaries
@@ -138,7 +139,8 @@ class _Camera:
                 raise ConfigError(f"{name}: this camera has no control {control}; it has {', '.join(sorted(self._device.camera_controls))}")
         width, height = map(int, options.size.split("x")) if options.size else _DEFAULT_SIZE
         # sYCC: BT.601 in full range, what a JPEG holds, so that luma goes there unchanged.
-        asked = {"main": {"format": "YUV420", "size": (width, height)}, "colour_space": libcamera.ColorSpace.Sycc()}
+        # No raw stream, which picamera2 adds otherwise: it is the sensor's whole picture, several times over.
+        asked = {"main": {"format": "YUV420", "size": (width, height)}, "raw": None, "colour_space": libcamera.ColorSpace.Sycc()}
         _called(name, lambda: self._device.configure(self._device.create_video_configuration(**asked, controls=controls)))
         got = self._device.camera_configuration()
         main = got["main"]

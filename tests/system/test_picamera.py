@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,7 +21,7 @@ import pytest
 
 from tests.arm64 import build_wheel
 from tests.conftest import DATA, ROOT, need
-from tests.e2e.serving import Viewer, started
+from tests.e2e.serving import Part, Server, Viewer, started
 from tests.fake_picamera2 import STILL_SIZE, still
 from tests.unit.test_picamera_contract import REAL
 from tests.vm import Wheel, tree
@@ -32,6 +33,15 @@ PACKAGES = ("python3,python3-venv,python3-libcamera,python3-numpy,python3-pil,py
             "python3-libarchive-c,python3-tqdm,python3-prctl")
 WHEELS = {"--no-deps": ("picamera2==0.3.38", "videodev2==0.0.4"), "--only-binary=:all:": ("pytest>=8",)}
 HEAP = Path("dev/dma_heap/linux,cma")  # the one that both libraries look for
+SETTINGS = """
+[source]
+address = "picamera"
+[network]
+threads = 1
+[http]
+address = "127.0.0.1:0"
+[live]
+"""
 PYKMS = """
 class PixelFormat:
     RGB888 = BGR888 = XRGB8888 = XBGR8888 = YUV420 = YVU420 = ABGR8888 = NV12 = None
@@ -103,14 +113,26 @@ def test_the_contract_holds_over_the_real_libraries(debian: Debian) -> None:
     assert "8 passed" in done.stdout and "skipped" not in done.stdout
 
 
+def guess(server: Server, viewer: Viewer) -> Part:
+    """The next part with guessed colour."""
+    while (part := viewer.part()).origin != "guess":
+        assert part.origin != "placeholder", server.state()["reason"]
+    return part
+
+
 def test_it_is_colorized_and_served(debian: Debian) -> None:
-    command = debian.command(debian.edgecolor, "serve", "picamera", "--http", "127.0.0.1:0", "--threads", "1")
-    with started(command) as server:
+    settings = debian.root / "check/camera.toml"
+    settings.write_text(SETTINGS)
+    with started(debian.command(debian.edgecolor, "serve", "--config", "/check/camera.toml")) as server:
         with Viewer(server) as viewer:
-            while (part := viewer.part()).origin != "guess":
-                assert part.origin != "placeholder", server.state()["reason"]
-            parts = [part, *(viewer.part() for _ in range(5))]
-        state = server.state()
+            parts = [guess(server, viewer), *(viewer.part() for _ in range(5))]
+            state = server.state()
+            settings.write_text(SETTINGS + "smoothing = 0.5\n")  # a reload closes the camera and opens it again
+            server.process.send_signal(signal.SIGHUP)
+            while "reloaded: picamera:0" not in server.stderr:
+                viewer.part()
+            server.wait_for(lambda state: state["state"] == "live" and state["source"]["sequence"] > 5)
+            guess(server, viewer)
         code, _ = server.stop()
     assert code == 0, server.stderr
     assert "Traceback" not in server.stderr
