@@ -59,7 +59,7 @@ class Camera:
     space: Any = field(default_factory=lambda: SYCC)
     controls: tuple[str, ...] = CONTROLS
     short: int = 0  # bytes that its buffers lack
-    fails: str = ""  # "heap", "configure" or "start"
+    fails: str = ""  # "heap", "configure", "start" or "close"
     stamp: Callable[[], int | None] = time.monotonic_ns
     taken: bool = False
     asked: list[dict[str, Any]] = field(default_factory=list)  # the controls of each configuration
@@ -149,9 +149,12 @@ def install(monkeypatch: pytest.MonkeyPatch, cameras: list[Camera]) -> None:
             self._ended.set()
             if self._thread is not None:
                 self._thread.join()
+            self._camera.taken = False
+            if self._camera.fails == "close":
+                raise RuntimeError("Failed to release camera")
             self.notifymeread.close()
             os.close(self.notifyme_w)
-            self._camera.taken = self.is_open = False
+            self.is_open = False
 
     for name, members in {"picamera2": {"Picamera2": Picamera2}, "libcamera": {"ColorSpace": SimpleNamespace(Sycc=lambda: SYCC)}}.items():
         module = types.ModuleType(name)

@@ -17,6 +17,7 @@ from typing import Any
 from edgecolor import __version__
 from edgecolor.assets import MODEL_FOLDERS, load_model
 from edgecolor.errors import EdgeColorError
+from edgecolor.edgetpu import is_compiled
 from edgecolor.hardware import Finding, coral, pi_cameras
 from edgecolor.interpreter import Interpreter, available_runtimes, free_cores
 
@@ -71,6 +72,9 @@ def _runtimes() -> list[Finding]:
     for name, path in models:
         try:
             model = load_model(path)
+            if is_compiled(model.content):
+                findings.append(Finding(f"model {name}", "ok", "compiled for the Edge TPU; --coral with its path runs it"))
+                continue
             run = Interpreter(model.content, threads=1)
             model.check_contract(run.input, run.output)
             height, width = run.input.shape[1:3]

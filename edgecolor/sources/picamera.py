@@ -8,10 +8,10 @@ less than a second set of buffers and a second scaler's idea of the picture are 
 
 from __future__ import annotations
 
-import contextlib
 import gc
 import importlib
 import importlib.util
+import logging
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -29,6 +29,7 @@ from edgecolor.frame import ColorRange, Frame, Matrix
 from edgecolor.meters import Latest
 from edgecolor.sources import PICAMERA_INSTALL, PicameraOptions, SourceOptions
 
+_LOG = logging.getLogger(__name__)
 _POLL_S = 0.1
 _DEFAULT_SIZE = (640, 480)
 _DEFAULT_RATE = 30.0  # picamera2's own for video
@@ -78,7 +79,7 @@ class PicameraSource:
 
 
 class _Camera:
-    """One opening of the camera. picamera2 calls ``_came`` in a thread of its own, for each frame."""
+    """One opening of the camera. picamera2 brings each frame in a thread of its own."""
 
     def __init__(self, source: PicameraSource) -> None:
         self.rate = 0.0
@@ -104,7 +105,7 @@ class _Camera:
         try:
             self._device.__init__(number)
         except Exception as error:
-            _abandon(self._device)
+            self.__exit__()
             raise SourceLostError(f"{name}: can not be opened, or another program uses it: {_deepest(error)}", "unreachable") from error
         try:
             self._configure()
@@ -114,9 +115,18 @@ class _Camera:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._device.close()
-        self._device = None
-        gc.collect()  # picamera2 leaves some open files to it (selectors, a heap), and tries go on for ever
+        """Free all that it holds, also of a half-made one: tries go on for ever, so that nothing may stay."""
+        device, self._device = self._device, None
+        try:
+            device.close()
+        except Exception as error:  # noqa: BLE001 - that it is being closed has a reason of its own, which is told instead
+            _LOG.info("%s: was not closed in order: %s", self._source.name, error)
+        device.is_open = False  # its own end would try once more
+        if not device.notifymeread.closed:
+            device.notifymeread.close()
+            os.close(device.notifyme_w)
+        del device
+        gc.collect()  # picamera2 leaves some open files to it: selectors, a heap
 
     def start(self, newest: Latest[Frame | Exception], numbers: Iterator[int]) -> None:
         """Let frames come into ``newest``, and in their stead what went wrong."""
@@ -211,16 +221,6 @@ class _Layout:
         half = self.stride // 2
         chroma = buffer[luma : luma + 2 * rows * half].reshape(2, rows, half)[:, :, :columns]
         return y, chroma[0], chroma[1]
-
-
-def _abandon(device: Any) -> None:
-    """Free what a half-made Picamera2 holds: the camera, if it came so far, and a pipe. Tries go on for ever, so that nothing may stay."""
-    with contextlib.suppress(Exception):
-        device.close()
-    device.is_open = False  # its own end would try once more
-    if not device.notifymeread.closed:
-        device.notifymeread.close()
-        os.close(device.notifyme_w)
 
 
 def _called(name: str, call: Any) -> Any:

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from edgecolor import edgetpu, hardware
+from edgecolor.commands import doctor
 from edgecolor.hardware import Finding, coral, pi_cameras
-from tests.edgetpu import build_library
+from tests.edgetpu import build_library, write_compiled
 
 
 def usb(root: Path, product: str = "1a6e:089a", speed: str = "5000", node: bool = True) -> None:
@@ -92,6 +93,14 @@ def test_the_librarys_version_and_devices_are_told_and_the_runtime_is_tried(tmp_
     monkeypatch.setenv("EDGETPU_STUB", "dies loading")
     found = one(coral(tmp_path, runtime="litert"), "Coral delegate")
     assert found.state == "trouble" and "signal 6" in found.detail and "fits the runtime" in found.fix
+
+
+def test_a_compiled_model_among_the_others_is_no_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_compiled(tmp_path)
+    monkeypatch.setattr(doctor, "MODEL_FOLDERS", (tmp_path,))
+    findings = {finding.what: finding for finding in doctor._runtimes()}
+    assert findings["model edgecolor_edgetpu"].state == findings["model edgecolor"].state == "ok"
+    assert "compiled for the Edge TPU" in findings["model edgecolor_edgetpu"].detail
 
 
 # Cameras at the connector

@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from itertools import islice
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -119,6 +120,12 @@ def test_what_goes_wrong_is_a_loss_of_its_kind(camera: Camera, kind: str, said: 
     with pytest.raises(SourceLostError, match=said) as caught:
         first(camera, monkeypatch)
     assert caught.value.kind == kind
+
+
+def test_a_camera_that_can_not_be_closed_is_left_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    assert first(Camera("stuck", gray_planes(), fails="close"), monkeypatch).y.size
+    assert len(list(Path("/proc/self/fd").iterdir())) <= before
 
 
 @pytest.mark.parametrize("offset_s", [None, 0.0, 7200.0])
