@@ -16,8 +16,8 @@ from typing import Any
 
 from edgecolor import __version__
 from edgecolor.assets import MODEL_FOLDERS, load_model
-from edgecolor.errors import EdgeColorError
 from edgecolor.edgetpu import is_compiled
+from edgecolor.errors import EdgeColorError
 from edgecolor.hardware import Finding, coral, pi_cameras
 from edgecolor.interpreter import Interpreter, available_runtimes, free_cores
 
