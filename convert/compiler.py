@@ -168,8 +168,9 @@ def compile_model(path: Path, out: Path, prediction: Prediction) -> tuple[Path, 
         raise ModelError(f"{PROGRAM} mapped nothing of {path} to the Edge TPU")
     out.mkdir(parents=True, exist_ok=True)
     written = write_file(out / made.name, content)
+    kept = {key: value for key, value in model.card.items() if key not in ("scores", "operators")}  # those are of the plain model
     save_card(written.with_suffix(".json"), {
-        **model.card, "name": made.stem, "file": made.name, "sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content),
+        **kept, "name": made.stem, "file": made.name, "sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content),
         "compiled_from": {"file": path.name, "sha256": model.card["sha256"]}, "edge_tpu": _as_card(prediction, report),
     })  # fmt: skip
     return written, report

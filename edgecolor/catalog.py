@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from edgecolor import edgetpu
 from edgecolor.assets import MODEL_FOLDERS, PACKAGE, Model, load_model
 from edgecolor.errors import AssetNotFoundError, EdgeColorError
 from edgecolor.interpreter import Interpreter
@@ -41,11 +42,11 @@ class Choice:
 
 
 def list_models(folders: Sequence[Path] = MODEL_FOLDERS) -> list[Listed]:
-    """Every shipped model by name, those of the installed package before those of a checkout; float copies are left out."""
+    """Every shipped model by name, those of the installed package before those of a checkout; without float copies and compiled ones."""
     found: dict[str, Listed] = {}
     for folder in folders:
         for path in sorted(folder.glob("*.tflite")):
-            if path.stem in found or path.stem.endswith("-float"):
+            if path.stem in found or path.stem.endswith(("-float", edgetpu.SUFFIX)):
                 continue
             where = "installed" if PACKAGE in path.parents else "checkout"
             try:

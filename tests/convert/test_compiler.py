@@ -112,6 +112,7 @@ def test_what_the_compiler_makes_gets_a_card(folder: Path, capsys: pytest.Captur
     plain = load_model("edgecolor")
     assert is_compiled(model.content) and model.name == "edgecolor_edgetpu" and model.card["contract"] == plain.card["contract"]
     assert model.card["compiled_from"] == {"file": "edgecolor.tflite", "sha256": plain.card["sha256"]}
+    assert "scores" not in model.card, "nobody has measured it on a Coral"
     assert model.card["edge_tpu"]["compiler"] == "16.0.384591198" and model.card["edge_tpu"]["ran_on_a_coral"] is False
     assert model.card["edge_tpu"]["contradictions"] == [] and model.card["edge_tpu"]["expected"]["RESIZE_BILINEAR"] == [0, 3]
 

@@ -35,9 +35,10 @@ def speeds(monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
     return ms
 
 
-def test_shipped_models_are_listed_once_without_their_float_copies(tmp_path: Path) -> None:
+def test_shipped_models_are_listed_once_without_their_float_copies_and_compiled_ones(tmp_path: Path) -> None:
     shelve(tmp_path, "big", 14.0)
     shelve(tmp_path, "big-float", 14.0)
+    shelve(tmp_path, "big_edgetpu", 14.0)
     shelve(tmp_path, "seed", 15.0)
     listed = catalog.list_models([tmp_path, MODELS])
     assert [item.name for item in listed] == ["big", "edgecolor", "seed"]

@@ -38,7 +38,7 @@ LAYERS = {
     "service": {"logs"},
     "outage": {"errors", "frame", "sources"},
     "chroma": {"colorizer", "frame", "meters", "temporal"},
-    "catalog": {"assets", "errors", "interpreter"},
+    "catalog": {"assets", "edgetpu", "errors", "interpreter"},
     "colorizer": {"assets", "catalog", "color", "errors", "frame", "interpreter", "quantization", "upsample"},
 }
 
