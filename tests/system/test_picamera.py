@@ -71,7 +71,7 @@ class Debian:
 @pytest.fixture(scope="module")
 def debian(tmp_path_factory: pytest.TempPathFactory) -> Debian:
     wheel = Wheel.read(build_wheel(tmp_path_factory.mktemp("wheel")))
-    root = tree(wheel, "picamera", PACKAGES, WHEELS)
+    root = tree(wheel, name="picamera", included=PACKAGES, more=WHEELS)
     copy(root / "usr/share/libcamera/pipeline/virtual", [BESIDE / "virtual.yaml"])
     copy(root / "check", [BESIDE / "sitecustomize.py"])
     copy(root / "check/tests", [ROOT / "tests" / name for name in ("__init__.py", "conftest.py", "fake_picamera2.py")])
