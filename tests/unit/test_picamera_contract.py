@@ -112,12 +112,13 @@ def test_a_camera_in_use_is_unreachable_until_it_is_left() -> None:
     with opened(still()) as frames:
         next(frames)
         tries = []
-        for _ in range(4):
+        for _ in range(12):
             with pytest.raises(SourceLostError, match="another program uses it") as caught:
                 next(still().frames(Event()))
             assert caught.value.kind == "unreachable"
             tries.append(len(list(Path("/proc/self/fd").iterdir())))
-        assert tries[-1] <= tries[0], "a try that fails leaves nothing open"
+        # Some come and go with the camera that runs; what stayed open would be eleven at least.
+        assert tries[-1] - tries[0] < 8, "a try that fails leaves nothing open"
         next(frames)
     with opened(still()) as frames:
         next(frames)
