@@ -46,6 +46,7 @@ def start() -> None:
     still, took = until("colour", colour)
     viewer = Viewer()
     status, _ = until("systemd is told", lambda: status_with("colour guesses/s"), 60)
+    until("the viewer sees something", lambda: viewer.parts > 0)
     tell("colour", seconds=took, jpeg=base64.b64encode(still).decode(), status=status, parts=viewer.parts, stranger=stranger())
     viewer.close()
     uid = next(line.split()[1] for line in Path(f"/proc/{pid()}/status").read_text().splitlines() if line.startswith("Uid:"))
@@ -192,6 +193,9 @@ def memory() -> None:
 def fill() -> None:
     """A disk without one free block: the stream goes on, and comes back after a kill."""
     viewer, rest = Viewer(), Path("/rest")
+    if not Path("/tmp").is_mount():
+        # Debian 12: its systemd prepares a service's /dev in /tmp, so that no service starts again without room there.
+        run("mount", "-t", "tmpfs", "tmpfs", "/tmp")
     until("the viewer sees something", lambda: viewer.parts > 2)
     run("dd", "if=/dev/zero", f"of={rest}", "bs=1M")
     with rest.open("ab", buffering=0) as file:
