@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +24,7 @@ from edgecolor.errors import (
 )
 from edgecolor.interpreter import Interpreter, available_runtimes
 from edgecolor.serveconfig import NetworkConfig
+from tests.conftest import ROOT
 from tests.edgetpu import build_library, write_compiled
 
 LUMA = np.tile(np.arange(256, dtype=np.uint8), (96, 1))
@@ -50,10 +53,22 @@ def coral(library: Path, monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 
 
 @pytest.mark.parametrize("runtime", list(available_runtimes()))
-def test_a_compiled_model_runs_on_it(runtime: str, model: Path, coral: pytest.MonkeyPatch) -> None:
-    interpreter = Interpreter(model.read_bytes(), runtime, 1, "edgetpu:usb")
-    assert interpreter.delegated
-    assert (interpreter.invoke(np.zeros(interpreter.input.shape, np.int8)) == 100).all()
+def test_a_compiled_model_runs_on_it(runtime: str, model: Path, library: Path) -> None:
+    # A process of its own: tflite-runtime can not load a model beside TensorFlow, which other tests have imported.
+    code = """
+import sys
+from pathlib import Path
+import numpy as np
+from edgecolor import edgetpu
+from edgecolor.interpreter import Interpreter
+edgetpu.LIBRARY = sys.argv[1]
+interpreter = Interpreter(Path(sys.argv[2]).read_bytes(), sys.argv[3], 1, "edgetpu:usb")
+assert interpreter.delegated
+assert (interpreter.invoke(np.zeros(interpreter.input.shape, np.int8)) == 100).all()
+"""
+    command = [sys.executable, "-c", code, str(library), str(model), runtime]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize(("state", "said"), [
