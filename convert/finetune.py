@@ -93,18 +93,22 @@ def finetune(
     """Fine-tune packed ``weights`` on videos of one camera; returns (site weights, with configuration and bins beside them, report).
 
     general: pictures to rehearse, guard: others to check that nothing was forgotten. work: folder for frames and the run; a run that was
-    cut off goes on there. Raises VideoError (the footage), ConfigError (weights without configuration).
+    cut off goes on there. Raises VideoError (the footage), ConfigError (weights without configuration, a run of another kind in ``work``).
     """
     recipe = recipe_of(weights)
     site = work / "site.keras"
     marker = work / "footage.json"
+    asked = {"videos": [[video.name, video.stat().st_size] for video in videos if video.is_file()], "size": size, "minutes": minutes}
     if marker.exists():
-        footage = Footage(work / "frames" / "train", work / "frames" / "held", *json.loads(marker.read_text()))
+        begun = json.loads(marker.read_text())
+        if begun["asked"] != asked:
+            raise ConfigError(f"{work}: a fine-tuning with other footage, size or minutes was begun there; remove it, or choose another -o")
+        footage = Footage(work / "frames" / "train", work / "frames" / "held", begun["frames"], begun["gray"])
     else:
         shutil.rmtree(work / "frames", ignore_errors=True)
         footage = gather(videos, work / "frames", size, frames)
         _rehearsal(general, footage.train, size, rehearsal, seed)
-        marker.write_text(json.dumps([footage.frames, footage.gray]))
+        marker.write_text(json.dumps({"asked": asked, "frames": footage.frames, "gray": footage.gray}))
     rehearsed = min(rehearsal, len(general))
     steps = work / "steps.txt"
     if not steps.exists():

@@ -111,9 +111,11 @@ def _check_card(card: Any, path: Path) -> None:
     if not isinstance(card, dict) or card.get("format") != CARD_FORMAT:
         raise ModelError(f"{path}: not a card of format {CARD_FORMAT}")
     contract = card.get("contract")
-    sides = [contract.get(side) if isinstance(contract, dict) else None for side in ("input", "output")]
+    if not isinstance(contract, dict):
+        contract = {}  # which lacks what is looked for below
     if not isinstance(card.get("name"), str) or not isinstance(card.get("sha256"), str):
         raise ModelError(f"{path}: name or sha256 is missing")
+    sides = (contract.get("input"), contract.get("output"))
     for side, quantity, channels in zip(sides, (INPUT_QUANTITY, OUTPUT_QUANTITY), (1, 2), strict=True):
         if not isinstance(side, dict):
             raise ModelError(f"{path}: the contract needs an input and an output")
@@ -123,9 +125,7 @@ def _check_card(card: Any, path: Path) -> None:
         if not (isinstance(shape, list) and len(shape) == 4 and all(isinstance(n, int) and 0 < n < 1 << 16 for n in shape)
                 and shape[0] == 1 and shape[3] == channels):
             raise ModelError(f"{path}: shape {shape!r} is not (1, height, width, {channels})")
-
-
-    _check_decoding(contract.get("decoding", {}), path)  # type: ignore[union-attr]
+    _check_decoding(contract.get("decoding", {}), path)
 
 
 def _check_decoding(decoding: Any, path: Path) -> None:

@@ -33,7 +33,10 @@ def bilinear(grid: NDArray[np.float32], guide: NDArray[np.uint8], luma: Picture)
 def guided_filter(grid: NDArray[np.float32], guide: NDArray[np.uint8], luma: Picture) -> NDArray[np.float32]:
     """He and Sun 2015 (arXiv:1505.00996): radius 1 on the grid, epsilon 0.001, slopes and offsets averaged over the window."""
     small = shrink(guide, (grid.shape[1], grid.shape[0])).astype(np.float32)
-    mean = lambda x: cv2.blur(x, (3, 3), borderType=cv2.BORDER_REFLECT)  # noqa: E731
+
+    def mean(x: NDArray[np.float32]) -> NDArray[np.float32]:
+        return np.asarray(cv2.blur(x, (3, 3), borderType=cv2.BORDER_REFLECT), np.float32)
+
     middle = mean(small)
     variance = mean(small * small) - middle * middle + np.float32(0.001 * 255**2)
     planes = []

@@ -85,6 +85,8 @@ def test_a_camera_gets_a_model_of_its_own(base: Path, tmp_path: Path, capsys: py
     assert after < before, "a yard that never changes is learned at once"
     general = [figures["ab_distance"] for figures in site["general"]]
     assert general[1] <= 1.05 * general[0]
+    write_video(video, 30)
+    assert main(command) == 2 and "other footage" in capsys.readouterr().err, "a run of another video must not pass for this one's"
     assert json.loads((tmp_path / "yard.run" / "site.config.json").read_text())["network"]["channels"] == [16, 16, 8]
 
 
