@@ -71,6 +71,7 @@ def base(toy: Toy, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "toy.keras"
 
 
+@pytest.mark.system  # two minutes and more: it trains, scores and exports
 def test_a_camera_gets_a_model_of_its_own(base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     video = write_video(tmp_path / "day.mp4", 40)
     command = ["finetune", "--from", str(base), "--video", str(video), "--minutes", "0.05", "--size", "64", "--data", str(PICTURES),
