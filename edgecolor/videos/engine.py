@@ -23,7 +23,7 @@ from edgecolor.videos.behind import Behind
 from edgecolor.videos.encoding import Encoding, check_options, encoding_of
 from edgecolor.videos.forms import Form, form_of, luma_of, refill
 from edgecolor.videos.guessing import Guesser, chroma_of
-from edgecolor.videos.motion import Float, Motion
+from edgecolor.videos.motion import Float, Motion, Place
 from edgecolor.videos.muxers import Muxer, muxer_for
 from edgecolor.videos.options import VideoOptions, VideoReport
 from edgecolor.videos.output import Growing, copy_whole, output_error, whole_file
@@ -141,6 +141,7 @@ class _Job:
         self.source, self.target, self.colorizer, self.options, self.tool = source, target, colorizer, options, tool
         self.progress = progress or (lambda done, total: None)
         self.held: deque[_Held] = deque()
+        self.waiting: deque[_Held] = deque()  # those of them whose place in time is not known yet
         self.verdicts = Verdicts()
         self.scenes = {"gray": 0, "color": 0}
         self.frames = 0
@@ -176,6 +177,7 @@ class _Job:
                     self._pass_on()
                     if self.over:
                         break
+                self._place(self.motion.rest())
                 while self.held and not self.over:
                     self._write()
                 self._pass_on()
@@ -209,27 +211,35 @@ class _Job:
 
     def _see(self, picture: Any) -> None:
         seconds = float(picture.pts * self.reader.time_base)
-        guide = self.guesser.guide(picture)
-        link = self.motion.push(guide)
-        if link is None:
+        step = Step(seconds, self.guesser.guide(picture))
+        self.since_guess += 1
+        due = self.since_guess >= self.options.every or seconds - self.guessed_at >= _GUESS_S
+        places = self.motion.push(step.guide, due=due)
+        if places and places[-1].link is None:
             self.scene += 1
         if picture.interlaced_frame and not self.interlaced:
             self.interlaced = self.encoding is None
             self.late_fields = self.encoding is not None
         if not self.options.force:
             self.verdicts.see(picture, seconds, self.scene)
-        step = Step(seconds, guide, link)
-        self.since_guess += 1
-        due = self.since_guess >= self.options.every or seconds - self.guessed_at >= _GUESS_S
-        if (link is None or due or float(link.sure_back.mean()) < _UNSURE) and self.verdicts.newest() != "color":
-            step.grid = self.guesser.grid(guide, picture)
-            self.since_guess, self.guessed_at = 0, seconds
         self.held.append(_Held(picture, step, self.scene))
+        self.waiting.append(self.held[-1])
+        self._place(places, due=due)
         self._end = seconds + float((picture.duration or 0) * self.reader.time_base)
+
+    def _place(self, places: list[Place], *, due: bool = False) -> None:
+        """Give places to those that waited longest; guess for the newest when it is due, and wherever motion does not tell enough."""
+        for place in places:
+            picture, step, _ = held = self.waiting.popleft()
+            step.place = place
+            unsure = place.link is None or (place.share == 1 and float(place.link.sure_back.mean()) < _UNSURE)
+            if (unsure or (due and held is self.held[-1])) and self.verdicts.newest() != "color":
+                step.grid = self.guesser.grid(step.guide, picture)
+                self.since_guess, self.guessed_at = 0, step.seconds
 
     def _ripe(self) -> bool:
         """Whether enough is seen of the future of the next block of pictures."""
-        if len(self.held) <= self.block:
+        if len(self.held) - len(self.waiting) <= self.block:
             return False
         return self.held[-1].step.seconds - self.held[self.block - 1].step.seconds >= AHEAD_S or len(self.held) > self.most_ahead
 
@@ -261,8 +271,8 @@ class _Job:
         if step.grid is None and self._fresh:
             step.grid = self.guesser.grid(step.guide, picture)
         steps = [held.step for held in self.held]
-        if self._fresh and step.link is not None:
-            steps[0] = Step(step.seconds, step.guide, None, step.grid)
+        if self._fresh and step.place is not None:
+            steps[0] = Step(step.seconds, step.guide, Place(None, step.place.share), step.grid)
         self._fresh = False
         return self.smoothing(steps)
 

@@ -7,6 +7,8 @@ way back leads home (the occlusion test of Sundaram et al. 2010).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -23,62 +25,101 @@ _HOME = 0.75  # pixels from home at which the way back has half failed
 _CUT = 0.5
 _LEAST_CUT = 6.0  # and luma differs by so many codes on average
 _CURVE_BINS = 32
+# Where less than this was found again over several pictures, motion is followed from each to the next.
+_PLAIN = 0.5
 
 
 @dataclass(frozen=True)
 class Link:
-    """From a picture to the next one. Maps are (h, w) float32 pairs of columns and rows of the chroma grid.
+    """From a picture to a later one. Motion is (2, h, w) float32, columns and rows, in cells of the chroma grid.
 
-    back: where each cell of the next one was in the former; ahead: the other way round. sure_back, sure_ahead: (h, w) in [0, 1].
+    back: from each cell of the later one to where it was in the former; ahead: the other way round. sure_back, sure_ahead: (h, w)
+    in [0, 1].
     """
 
-    back: tuple[Float, Float]
-    ahead: tuple[Float, Float]
+    back: Float
+    ahead: Float
     sure_back: Float
     sure_ahead: Float
 
 
+class Place(NamedTuple):
+    """Where a picture lies in time: ``share`` (0, 1] of the way along a link, from the last place whose share was 1.
+
+    Between the ends of a link motion is taken for even. link: None for the first picture of a scene.
+    """
+
+    link: Link | None
+    share: float = 1.0
+
+
 class Motion:
-    """Links of pictures as they come. grid: (h, w) of the chroma grid."""
+    """Places of pictures as they come. grid: (h, w) of the chroma grid."""
 
     def __init__(self, grid: tuple[int, int]) -> None:
         self._grid = grid
         self._flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
         self._flow.setFinestScale(0)
-        self._last: Guide | None = None
-        self._cells = np.meshgrid(np.arange(grid[1], dtype=np.float32), np.arange(grid[0], dtype=np.float32))
+        self._last: Guide | None = None  # the end of the last link
+        self._waiting: list[Guide] = []  # pictures after it
         self._home = np.meshgrid(np.arange(_SIZE, dtype=np.float32), np.arange(_SIZE, dtype=np.float32))
 
-    def forget(self) -> None:
-        """The next picture is the first of a scene."""
-        self._last = None
+    def push(self, guide: Guide, *, due: bool = True) -> list[Place]:
+        """Places of pictures that had to wait for this one, and then its own, if it need not wait. guide: small luma.
 
-    def push(self, guide: Guide) -> Link | None:
-        """The link from the last picture to this one; None: there is none, or they are of two scenes. guide: small luma."""
-        new = cv2.resize(guide, (_SIZE, _SIZE), interpolation=cv2.INTER_AREA)
-        old, self._last = self._last, np.asarray(new, np.uint8)
-        if old is None:
-            return None
-        return self._link(old, self._last)
+        due: a link must end here. A picture much like the one before it may wait for the end of a longer link, which is cheaper.
+        """
+        new = np.asarray(cv2.resize(guide, (_SIZE, _SIZE), interpolation=cv2.INTER_AREA), np.uint8)
+        if self._last is None:
+            self._last = new
+            return [Place(None)]
+        before = self._waiting[-1] if self._waiting else self._last
+        if cv2.norm(before, new, cv2.NORM_L1) <= _LEAST_CUT * new.size:
+            self._waiting.append(new)
+            return self.rest() if due else []
+        places = self.rest()
+        link = self._link(self._last, new)
+        self._last = new
+        return [*places, Place(link)]
+
+    def rest(self) -> list[Place]:
+        """Places of pictures that still wait: no other one will come, or is of another scene."""
+        waiting, self._waiting = self._waiting, []
+        if not waiting:
+            return []
+        assert self._last is not None
+        former, self._last = self._last, waiting[-1]
+        link = self._follow(former, waiting[-1])
+        if len(waiting) > 1 and min(float(link.sure_back.mean()), float(link.sure_ahead.mean())) < _PLAIN:
+            return [Place(self._follow(old, new)) for old, new in pairwise((former, *waiting))]
+        return [Place(link, (number + 1) / len(waiting)) for number in range(len(waiting))]
 
     def _link(self, old: Guide, new: Guide) -> Link | None:
-        if np.array_equal(old, new):
-            return self._still()
-        back, ahead = (np.asarray(self._flow.calc(a, b, None), np.float32) for a, b in ((new, old), (old, new)))  # type: ignore[call-overload]
+        """None: the pictures are of two scenes."""
+        back = self._motion(new, old)
         found = self._at(old.astype(np.float32), back)
-        unexplained, relit = _relit(found, new)
+        unexplained, _ = _relit(found, new)
         if unexplained > _CUT and float(np.abs(found - new).mean()) > _LEAST_CUT:
             return None
+        return self._follow(old, new, back)
+
+    def _follow(self, old: Guide, new: Guide, back: Float | None = None) -> Link:
+        if np.array_equal(old, new):
+            return self._still()
+        back, ahead = self._motion(new, old) if back is None else back, self._motion(old, new)
+        _, relit = _relit(self._at(old.astype(np.float32), back), new)
         seen = self._at(new.astype(np.float32), ahead)
         gain = float(new.mean() + 1) / float(old.mean() + 1)
         return Link(
-            self._map(back), self._map(ahead),
+            self._cells(back), self._cells(ahead),
             self._sure(np.abs(relit - new), back, ahead), self._sure(np.abs(seen - old.astype(np.float32) * np.float32(gain)), ahead, back),
         )  # fmt: skip
 
+    def _motion(self, of: Guide, to: Guide) -> Float:
+        return np.asarray(self._flow.calc(of, to, None), np.float32)  # type: ignore[call-overload]
+
     def _still(self) -> Link:
-        home = self._map(np.zeros((_SIZE, _SIZE, 2), np.float32))
-        sure = np.ones(self._grid, np.float32)
+        home, sure = np.zeros((2, *self._grid), np.float32), np.ones(self._grid, np.float32)
         return Link(home, home, sure, sure)
 
     def _at(self, picture: Float, flow: Float) -> Float:
@@ -87,19 +128,19 @@ class Motion:
     def _sure(self, difference: Float, there: Float, back: Float) -> Float:
         flat, middle = difference.ravel(), difference.size // 2
         limit = _STILL + _NOISE_SHARE * min(float(np.partition(flat, middle)[middle]), _MOST_NOISE)
-        smooth = cv2.blur(difference, (3, 3))
+        around = cv2.blur(difference, (3, 3))
         away = there + self._at(back, there)
         away *= away
-        doubt = smooth * smooth * np.float32(1 / limit**2) + (away[..., 0] + away[..., 1]) * np.float32(1 / _HOME**2)
+        doubt = around * around * np.float32(1 / limit**2) + (away[..., 0] + away[..., 1]) * np.float32(1 / _HOME**2)
         sure = np.exp2(-doubt)
         height, width = self._grid
-        return np.asarray(cv2.blur(cv2.resize(sure, (width, height), interpolation=cv2.INTER_AREA), (3, 3)), np.float32)
+        smooth = cv2.blur(cv2.resize(sure, (width, height), interpolation=cv2.INTER_AREA), (3, 3))
+        return np.asarray(np.maximum(smooth, 0), np.float32)  # OpenCV's running sums may end a little below 0
 
-    def _map(self, flow: Float) -> tuple[Float, Float]:
+    def _cells(self, flow: Float) -> Float:
         height, width = self._grid
         small = cv2.resize(flow, (width, height), interpolation=cv2.INTER_AREA)
-        columns, rows = self._cells
-        return columns + small[..., 0] * np.float32(width / _SIZE), rows + small[..., 1] * np.float32(height / _SIZE)
+        return np.stack([small[..., 0] * np.float32(width / _SIZE), small[..., 1] * np.float32(height / _SIZE)])
 
 
 def warp(values: Float, places: tuple[Float, Float]) -> Float:

@@ -105,11 +105,15 @@ def distribution_consistency(pictures: list[Color]) -> float:
 def smoothed(guesses: list[Guess], frames: list[Frame], options: VideoOptions, rate: float) -> list[Guess]:
     """The guesses as the video engine smooths them; only every ``options.every``-th is used."""
     motion, smoothing = Motion(guesses[0].grid.shape[:2]), Smoothing(options.smoothing)
-    steps = []
-    for number, (guess, frame) in enumerate(zip(guesses, frames, strict=True)):
-        link = motion.push(guess.guide)
-        keep = link is None or number % options.every == 0
-        steps.append(Step(frame.pts or 0.0, guess.guide, link, guess.grid if keep else None))
+    steps = [Step(frame.pts or 0.0, guess.guide) for guess, frame in zip(guesses, frames, strict=True)]
+    placed = 0
+    for number in range(len(steps) + 1):
+        over, due = number == len(steps), number % options.every == 0
+        for place in motion.rest() if over else motion.push(steps[number].guide, due=due):
+            steps[placed].place = place
+            if place.link is None or placed % options.every == 0:
+                steps[placed].grid = guesses[placed].grid
+            placed += 1
     ahead = round(AHEAD_S * rate)
     return [Guess(smoothing(steps[n : n + ahead + 1]), guess.guide) for n, guess in enumerate(guesses)]
 
