@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -137,9 +138,14 @@ def test_wrong_settings_change_nothing_and_say_why(
 
 
 def arenas(process: int) -> int:
-    """Arenas of glibc's besides the first one: each begins at a multiple of 64 MB (malloc/arena.c, HEAP_MAX_SIZE)."""
+    """Arenas of glibc's besides the first one: each reserves the 64 MB from a multiple of 64 MB on (malloc/arena.c, HEAP_MAX_SIZE)."""
+    size = 64 << 20
     maps = [line.split() for line in Path(f"/proc/{process}/maps").read_text().splitlines()]
-    return sum(1 for fields in maps if len(fields) == 5 and int(fields[0].partition("-")[0], 16) % (64 << 20) == 0)
+    spans = [(*(int(end, 16) for end in fields[0].split("-")), fields[1]) for fields in maps if len(fields) == 5]
+    return sum(
+        1 for (start, end, _), (rest, stop, rights) in pairwise(spans)
+        if start % size == 0 and rest == end and stop == start + size and rights == "---p"
+    )  # fmt: skip
 
 
 def test_threads_share_what_was_freed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
