@@ -17,6 +17,7 @@ class DataConfig:
     train: str = "../shared/data/train"
     validation: str = ""  # empty: a deterministic share of ``train``, by the hash of each file's name
     validation_share: float = 0.02
+    unlabelled: str = ""  # pictures without colours of their own: a stage with a teacher uses them too
     short_side: int = 144  # pictures are decoded once and kept at this short side
     documents: int = 0  # so many drawn pages without colour are added to the pictures
     oversample: dict[str, float] = field(default_factory=dict)  # name prefix (before the last "-") -> factor
@@ -28,6 +29,8 @@ class NetworkConfig:
 
     kind: Literal["edgecolor", "seed"] = "edgecolor"
     lite: int = 0
+    kept: tuple[float, float, float, float, float, float, float] = (1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0)
+    repeats: tuple[int, int, int, int, int, int, int] = (99, 99, 99, 99, 99, 99, 99)
     channels: tuple[int, int, int] = (160, 96, 64)
     blocks: tuple[int, int, int] = (2, 1, 2)
     hidden: int = 0
@@ -78,6 +81,8 @@ class StageConfig:
     perceptual_lite: int = 1  # whose eyes: EfficientNet-Lite1 or 2; Lite0 judges the results and is never used here
     adversarial: float = 0.0  # whole: weight of a critic's opinion, see convert.critic
     critic_rate: float = 4e-4  # the critic's own learning rate
+    teacher: str = ""  # whole: a .keras file, with its bins, of the network from whose output and bins is learnt too
+    taught: float = 0.7  # how much of the aim is the teacher's, the rest is the truth's; all where there is no truth
     pixels: int = 256  # how many pixels of a grid take part in a step's loss; 0: all
 
 

@@ -102,14 +102,16 @@ class PictureCache:
 
     A picture is scaled to ``short_side`` and cut to at most 4:3, and lies at the top left of a square canvas:
     luma (N, C, C) uint8, Rec. 601; ab (N, C/2, C/2, 2) int8 in CIELAB units, each the colour of 2x2 pixels' mean;
-    shapes (N, 2), the height and width that are used. 55 kB a picture at 144: a GPU's memory holds them all.
+    shapes (N, 2), the height and width that are used; labelled (N,) bool, whether its colours are to be learnt. 55 kB a picture
+    at 144: a GPU's memory holds them all.
     """
 
     def __init__(self, folder: Path, config: DataConfig) -> None:
         pictures = list_pictures(Path(config.train))
         if not config.validation:
             pictures, _ = split(pictures, config.validation_share)
-        everything: list[PictureFile | Document] = [*pictures, *(Document(number) for number in range(config.documents))]
+        unlabelled = list_pictures(Path(config.unlabelled)) if config.unlabelled else []
+        everything: list[PictureFile | Document] = [*pictures, *(Document(number) for number in range(config.documents)), *unlabelled]
         digest = hashlib.sha256(json.dumps([_FORMAT, config.short_side, *(p.name for p in everything)]).encode()).hexdigest()[:16]
         self.canvas = config.short_side * 4 // 3 // 4 * 4
         luma, ab, index = (folder / f"pictures-{digest}.{kind}" for kind in ("luma", "ab", "npz"))
@@ -122,7 +124,13 @@ class PictureCache:
         self.luma = np.memmap(luma, np.uint8, "r", shape=(count, side, side))
         self.ab = np.memmap(ab, np.int8, "r", shape=(count, side // 2, side // 2, 2))
         factors = [config.oversample.get(str(source), 1.0) for source in self.sources]
-        self.weights = np.asarray(factors, np.float64) / np.sum(factors)
+        self._weights = np.asarray(factors, np.float64)
+        self.labelled = np.arange(count) < count - len(unlabelled)
+
+    def weights(self, *, unlabelled: bool = False) -> NDArray[np.float64]:
+        """How probable each picture is to be drawn. unlabelled: those without colours to learn too."""
+        weights = self._weights if unlabelled else self._weights * self.labelled
+        return np.asarray(weights / weights.sum(), np.float64)
 
     def _decode(self, pictures: list[PictureFile | Document], short_side: int, luma: Path, ab: Path, index: Path) -> None:
         shapes = []

@@ -18,8 +18,9 @@ from tqdm import tqdm
 
 from convert.config import StageConfig, TrainConfig
 from convert.dataset import PictureCache
-from convert.network import build_encoder
+from convert.network import build_encoder, with_input_size
 from convert.sampler import Sampler
+from convert.weights import copy_weights
 
 _SPAN = 4.0  # standard deviations either side of the mean that a byte covers
 _BATCH = 64
@@ -27,18 +28,36 @@ _FORMAT = 2  # counts up when the same settings would give other rows
 _STATISTICS = 2048  # crops that the mean and deviation are taken over
 
 
+def _encoder_of(network: keras.Model, size: int) -> keras.Model:
+    taps = [network.get_layer(f"lateral{4 << i}").input for i in range(4)]
+    encoder = with_input_size(keras.Model(network.input, taps), (size, size))
+    copy_weights(network, encoder, missing=False)
+    return encoder
+
+
+def _digest(network: keras.Model) -> str:
+    whole = hashlib.sha256()
+    for weights in network.get_weights():
+        whole.update(np.ascontiguousarray(weights).tobytes())
+    return whole.hexdigest()[:16]
+
+
 class FeatureCache:
     """Rows of (features at strides 4, 8, 16, 32; ab target), memory-mapped. Made resumably; read at random."""
 
-    def __init__(self, folder: Path, pictures: PictureCache, config: TrainConfig, stage: StageConfig) -> None:
-        self._encoder = build_encoder(config.network.lite, stage.size)
+    def __init__(
+        self, folder: Path, pictures: PictureCache, config: TrainConfig, stage: StageConfig, network: keras.Model | None = None
+    ) -> None:
+        """network: whose encoder's features are cached; None: the published one's."""
+        own = None if network is None else _encoder_of(network, stage.size)
+        self._encoder = build_encoder(config.network.lite, stage.size) if own is None else own
         self.shapes: list[tuple[int, int, int]] = [tuple(tap.shape[1:]) for tap in self._encoder.outputs]
         self.rows = stage.passes * len(pictures)
         key = [_FORMAT, config.seed, config.network.lite, stage.size, stage.crop, stage.camera, config.data.short_side,
-               sorted(config.data.oversample.items()), len(pictures)]
+               sorted(config.data.oversample.items()), len(pictures), *([] if own is None else [_digest(own)])]
         self._folder = folder / f"features-{hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16]}"
         self._folder.mkdir(parents=True, exist_ok=True)
-        self._pictures, self._config = pictures, config
+        self._pictures, self._config, self._weights = pictures, config, pictures.weights()
         self._sampler = Sampler(pictures, stage, config.resident)
         grid = (stage.size // 4, stage.size // 4, 2)
         self._taps = [self._open(f"tap{4 << i}.u8", np.uint8, shape) for i, shape in enumerate(self.shapes)]
@@ -60,7 +79,7 @@ class FeatureCache:
         config, count = self._config, len(self._pictures)
         indices = np.empty(len(rows), np.int64)
         for turn in np.unique(rows // count):
-            order = np.random.default_rng((config.seed, int(turn))).choice(count, count, p=self._pictures.weights)
+            order = np.random.default_rng((config.seed, int(turn))).choice(count, count, p=self._weights)
             mine = rows // count == turn
             indices[mine] = order[rows[mine] % count]
         x, ab = self._sampler.crops(indices, np.random.default_rng((config.seed, 1, first)))

@@ -109,6 +109,19 @@ class Perception:
         return look, ops.mean(ops.sum(ops.exp(right) * (right - said), axis=-1))
 
 
+class Teacher:
+    """A trained network with both heads that says what a picture's colours might be. Not a Keras object: the model must not own it."""
+
+    def __init__(self, network: keras.Model) -> None:
+        network.trainable = False
+        self._network = network
+
+    def __call__(self, x: Any) -> tuple[Any, Any]:
+        """x: network input -> ab (N, h, w, 2) and logits of the bins (N, h, w, Q)."""
+        said = self._network(x, training=False)
+        return ops.stop_gradient(ops.cast(said["ab"], "float32")), ops.stop_gradient(ops.cast(said["bins"], "float32"))
+
+
 def gradient_difference(guess: Any, truth: Any) -> Any:
     """Huber loss between the neighbour differences of two ab grids (N, h, w, 2): colour must change where it does."""
     across = huber((guess[:, :, 1:] - guess[:, :, :-1]) - (truth[:, :, 1:] - truth[:, :, :-1]))
@@ -119,14 +132,17 @@ def gradient_difference(guess: Any, truth: Any) -> Any:
 class ColorModel(keras.Model):
     """A network with an ``ab`` head and perhaps a ``bins`` head, and the loss over them.
 
-    Targets: {"ab": (N, h, w, 2), "pixels": (N, K) int32}, the indices into h*w of the pixels that count in this step.
+    Targets: {"ab": (N, h, w, 2), "pixels": (N, K) int32}, the indices into h*w of the pixels that count in this step; with a teacher
+    also "labelled": (N,) float32, 0 where the teacher alone is to be believed.
     """
 
     _critic: keras.Model | None = None
 
-    def set_loss(self, stage: StageConfig, bins: Bins | None, temperature: float, critic: keras.Model | None = None) -> None:
+    def set_loss(
+        self, stage: StageConfig, bins: Bins | None, temperature: float, critic: keras.Model | None = None, teacher: Teacher | None = None
+    ) -> None:
         """What a step minimizes. critic: whose score counts too (see convert.critic); it is trained elsewhere."""
-        self._stage, self._temperature, self._critic = stage, temperature, critic
+        self._stage, self._temperature, self._critic, self._teacher = stage, temperature, critic, teacher
         self._perceive = Perception(stage.perceptual_lite) if stage.perceptual or stage.recognition else None
         self._tables = None if bins is None else tuple(ops.convert_to_tensor(t) for t in (bins.centers, bins.soft, bins.weight))
 
@@ -156,6 +172,12 @@ class ColorModel(keras.Model):
     ) -> Any:
         true_grid, grid = ops.cast(y["ab"], "float32"), ops.cast(y_pred["ab"], "float32")
         pixels = y["pixels"][:, :, None]
+        said = None
+        if self._teacher is not None:
+            taught_grid, taught_logits = self._teacher(x)
+            labelled = y["labelled"][:, None, None]
+            true_grid = labelled[..., None] * true_grid + (1 - labelled[..., None]) * taught_grid
+            said = ops.take_along_axis(_flat(taught_grid), pixels, axis=1), ops.take_along_axis(_flat(taught_logits), pixels, axis=1)
         truth = ops.take_along_axis(_flat(true_grid), pixels, axis=1)
         guess = ops.take_along_axis(_flat(grid), pixels, axis=1)
         if self._tables is None:
@@ -174,9 +196,14 @@ class ColorModel(keras.Model):
         cell = ops.cast(ops.clip(ops.round((truth + 128) / 2), 0, _GRID - 1), "int32")
         index = cell[..., 0] * _GRID + cell[..., 1]
         entropy = -ops.sum(ops.take(soft, index, axis=0) * ops.log_softmax(logits, axis=-1), axis=-1)
-        classification = ops.mean(ops.take(weight, index) * entropy)
+        each = ops.take(weight, index) * entropy
         share = self._stage.annealed_share
         aim = share * ops.stop_gradient(annealed_mean(logits, centers, self._temperature)) + (1 - share) * truth
+        if said is not None:  # learn from another network's doubts too (Hinton et al. 2015, arXiv:1503.02531)
+            taught = 1 - labelled * (1 - self._stage.taught)
+            aim = taught * said[0] + (1 - taught) * aim
+            each = (1 - taught[..., 0]) * each - taught[..., 0] * ops.sum(ops.softmax(said[1]) * ops.log_softmax(logits), axis=-1)
+        classification = ops.mean(each)
         # A tenth: cross entropy is about 3, the Huber loss of ab about 10.
         return self._stage.bins_weight * classification + 0.1 * ops.mean(huber(guess - aim)) + extra
 

@@ -20,13 +20,40 @@ import numpy as np
 from keras import layers
 
 from convert.pretrained import published_weights
-from edgecolor.errors import ModelError
+from edgecolor.errors import ConfigError, ModelError
 
 # (repeats, kernel, stride, expansion, channels) of EfficientNet-B0's stages, which the Lite variants share.
 _STAGES = ((1, 3, 1, 1, 16), (2, 3, 2, 6, 24), (2, 5, 2, 6, 40), (3, 3, 2, 6, 80), (3, 5, 1, 6, 112), (4, 5, 2, 6, 192), (1, 3, 1, 6, 320))
 _LITE_SCALING = {0: (1.0, 1.0), 1: (1.0, 1.1), 2: (1.1, 1.2)}  # width, depth
 _TAP_STAGES = (1, 2, 4, 6)  # the last stages at strides 4, 8, 16 and 32
 BN_EPSILON = 1e-3
+
+
+@dataclass(frozen=True)
+class EncoderForm:
+    """Which published encoder, and what of it is left.
+
+    lite: 0, 1 or 2. kept: for each of its seven stages the share of the channels between expansion and projection. repeats: how
+    many blocks of each stage; a stage with none is left out, and only the last ones may be.
+    """
+
+    lite: int = 0
+    kept: tuple[float, ...] = (1.0,) * 7
+    repeats: tuple[int, ...] = (99,) * 7
+
+    def __post_init__(self) -> None:
+        used = [repeats > 0 for repeats in self.repeats]
+        if len(self.kept) != len(_STAGES) or len(used) != len(_STAGES) or not all(0 < share <= 1 for share in self.kept):
+            raise ConfigError(f"kept and repeats: one of each for the {len(_STAGES)} stages, and shares above 0, at most 1")
+        if self.kept[0] != 1 or not all(used[:-1]) or min(self.repeats) < 0:
+            raise ConfigError("the stem's channels are kept (kept[0] is 1), and only the last stage may be left out (repeats 0)")
+
+    @property
+    def whole(self) -> bool:
+        """Whether it is the published one as it is."""
+        return set(self.kept) == {1.0} and all(
+            repeats >= _depth(stage, self.lite) for stage, repeats in enumerate(self.repeats)
+        )
 
 
 @dataclass(frozen=True)
@@ -51,11 +78,14 @@ def _norm(x: Any, name: str) -> Any:
     return layers.BatchNormalization(epsilon=BN_EPSILON, name=name)(x)
 
 
-def _inverted_residual(x: Any, index: int, kernel: int, stride: int, expansion: int, channels: int) -> Any:
-    """MBConv without squeeze-excite; parameters are named block{index}_{expand,depthwise,project}_{conv,bn}."""
+def _inverted_residual(x: Any, index: int, kernel: int, stride: int, expanded: int, channels: int) -> Any:
+    """MBConv without squeeze-excite; parameters are named block{index}_{expand,depthwise,project}_{conv,bn}.
+
+    expanded: channels between expansion and projection; 0: there is no expansion.
+    """
     name, y = f"block{index}", x
-    if expansion != 1:
-        y = layers.Conv2D(x.shape[-1] * expansion, 1, use_bias=False, name=f"{name}_expand_conv")(y)
+    if expanded:
+        y = layers.Conv2D(expanded, 1, use_bias=False, name=f"{name}_expand_conv")(y)
         y = layers.ReLU(6.0, name=f"{name}_expand_relu")(_norm(y, f"{name}_expand_bn"))
     y = layers.DepthwiseConv2D(kernel, stride, padding="same", use_bias=False, name=f"{name}_depthwise_conv")(y)
     y = layers.ReLU(6.0, name=f"{name}_depthwise_relu")(_norm(y, f"{name}_depthwise_bn"))
@@ -64,20 +94,36 @@ def _inverted_residual(x: Any, index: int, kernel: int, stride: int, expansion: 
     return layers.Add(name=f"{name}_add")([x, y]) if stride == 1 and x.shape[-1] == channels else y
 
 
-def encoder_taps(x: Any, lite: int) -> list[Any]:
-    """Apply an EfficientNet-Lite encoder to a tensor; returns its outputs at strides 4, 8, 16 and 32."""
-    width, depth = _LITE_SCALING[lite]
+def _depth(stage: int, lite: int) -> int:
+    """Blocks of a published stage; the Lite variants do not deepen the first and last one."""
+    repeats = _STAGES[stage][0]
+    return repeats if stage in (0, len(_STAGES) - 1) else math.ceil(repeats * _LITE_SCALING[lite][1])
+
+
+def encoder_taps(x: Any, form: EncoderForm) -> list[Any]:
+    """Apply an EfficientNet-Lite encoder to a tensor; returns its outputs at strides 4, 8, 16 and 32.
+
+    Blocks are numbered as in the published one, also where some of them are left out.
+    """
     x = layers.Conv2D(32, 3, 2, padding="same", use_bias=False, name="stem_conv")(x)
     x = layers.ReLU(6.0, name="stem_relu")(_norm(x, "stem_bn"))
     taps, index = [], 0
-    for stage, (repeats, kernel, stride, expansion, channels) in enumerate(_STAGES):
-        fixed = stage in (0, len(_STAGES) - 1)  # the Lite variants do not deepen the first and last stage
-        for repeat in range(repeats if fixed else math.ceil(repeats * depth)):
-            x = _inverted_residual(x, index, kernel, stride if repeat == 0 else 1, expansion, _round_channels(channels, width))
-            index += 1
+    for stage, (_, kernel, stride, expansion, channels) in enumerate(_STAGES):
+        depth = _depth(stage, form.lite)
+        for repeat in range(min(depth, form.repeats[stage])):
+            expanded = 0 if expansion == 1 else max(8, round(x.shape[-1] * expansion * form.kept[stage] / 8) * 8)
+            width = _round_channels(channels, _LITE_SCALING[form.lite][0])
+            x = _inverted_residual(x, index + repeat, kernel, stride if repeat == 0 else 1, expanded, width)
+        index += depth
         if stage in _TAP_STAGES:
             taps.append(x)
     return taps
+
+
+def stage_blocks(lite: int) -> list[list[int]]:
+    """The numbers of the blocks of each stage of a published encoder."""
+    ends = np.cumsum([_depth(stage, lite) for stage in range(len(_STAGES))])
+    return [list(range(end - _depth(stage, lite), end)) for stage, end in enumerate(ends.tolist())]
 
 
 def encoder_block(layer_name: str) -> int | None:
@@ -88,13 +134,18 @@ def encoder_block(layer_name: str) -> int | None:
     return int(head.removeprefix("block")) if head.startswith("block") else None
 
 
+def bare_encoder(form: EncoderForm, size: int | None = None) -> keras.Model:
+    """An encoder whose weights are to be set: (N, S, S, 1), x = L*/50 - 1 -> features at strides 4, 8, 16 and 32."""
+    x = keras.Input((size, size, 1), name="lightness")
+    return keras.Model(x, encoder_taps(x, form), name="encoder")
+
+
 def build_encoder(lite: int = 0, size: int | None = None) -> keras.Model:
     """Encoder with published weights: (N, S, S, 1), x = L*/50 - 1 -> features at strides 4, 8, 16 and 32.
 
     The stem kernel is summed over its three inputs: a gray picture has R = G = B.
     """
-    x = keras.Input((size, size, 1), name="lightness")
-    encoder = keras.Model(x, encoder_taps(x, lite), name=f"lite{lite}")
+    encoder = bare_encoder(EncoderForm(lite), size)
     load_published(encoder, published_weights(lite), gray=True)
     return encoder
 
@@ -108,7 +159,7 @@ def _classify(deepest: Any) -> Any:
 
 def _published_rgb(lite: int, size: int | None, outputs: Callable[[list[Any]], list[Any]]) -> keras.Model:
     x = keras.Input((size, size, 3), name="rgb")
-    model = keras.Model(x, outputs(encoder_taps(x, lite)), name=f"lite{lite}_rgb")
+    model = keras.Model(x, outputs(encoder_taps(x, EncoderForm(lite))), name=f"lite{lite}_rgb")
     load_published(model, published_weights(lite), gray=False)
     model.trainable = False
     return model
@@ -201,10 +252,12 @@ def build_decoder(tap_shapes: Sequence[tuple[int | None, int | None, int]], bins
     return keras.Model(taps, _heads(features, bins, widths), name="decoder")
 
 
-def build_edgecolor(size: int | None, bins: int, lite: int = 0, widths: DecoderWidths = DecoderWidths()) -> keras.Model:
+def build_edgecolor(
+    size: int | None, bins: int, form: EncoderForm = EncoderForm(), widths: DecoderWidths = DecoderWidths()
+) -> keras.Model:
     """The whole network with both heads. The export keeps the ``ab`` head only (see convert.export)."""
     x = keras.Input((size, size, 1), name="lightness")
-    features = decoder_features(encoder_taps(x, lite), widths)
+    features = decoder_features(encoder_taps(x, form), widths)
     return keras.Model(x, _heads(features, bins, widths), name="edgecolor")
 
 

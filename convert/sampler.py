@@ -34,6 +34,7 @@ class Sampler:
 
     def __init__(self, cache: PictureCache, stage: StageConfig, resident: bool) -> None:
         self._cache, self._stage = cache, stage
+        self._weights = cache.weights(unlabelled=bool(stage.teacher))
         self._tiles = ops.convert_to_tensor(noise_tiles(stage.size))
         self._all = (ops.convert_to_tensor(cache.luma[:]), ops.convert_to_tensor(cache.ab[:])) if resident else None
         size = stage.size
@@ -58,9 +59,12 @@ class Sampler:
     def batch(self, seed: int, step: int) -> tuple[Any, dict[str, Any]]:
         """A step's batch: x, and the targets that ColorModel wants."""
         rng = np.random.default_rng((seed, 4, step))
-        indices = rng.choice(len(self._cache), self._stage.batch, p=self._cache.weights)
+        indices = rng.choice(len(self._cache), self._stage.batch, p=self._weights)
         x, ab = self.crops(indices, rng)
-        return x, {"ab": ab, "pixels": some_pixels(rng, len(indices), self._stage)}
+        targets = {"ab": ab, "pixels": some_pixels(rng, len(indices), self._stage)}
+        if self._stage.teacher:
+            targets["labelled"] = self._cache.labelled[indices].astype(np.float32)
+        return x, targets
 
 
 def some_pixels(rng: np.random.Generator, count: int, stage: StageConfig) -> NDArray[np.int32]:

@@ -26,15 +26,17 @@ from convert.config import StageConfig, TrainConfig
 from convert.critic import build_critic, teach
 from convert.dataset import PictureCache, list_pictures, luma_of, resize, split
 from convert.features import FeatureCache
-from convert.losses import Bins, ColorModel, find_centers, make_bins
-from convert.network import DecoderWidths, build_decoder, build_edgecolor, build_encoder, build_seed, encoder_block
+from convert.losses import Bins, ColorModel, Teacher, find_centers, make_bins
+from convert.narrow import narrow
+from convert.network import DecoderWidths, EncoderForm, build_decoder, build_edgecolor, build_encoder, build_seed, encoder_block
 from convert.plot import plot_log
 from convert.sampler import Sampler, some_pixels
 from convert.weights import WEIGHTS, copy_weights, load_network, save_network, widen
 from edgecolor.color import ab_to_chroma, rgb_to_lab, ycbcr_to_rgb
 from edgecolor.errors import ConfigError
 
-BINS = "bins.npy"
+BINS, NARROWED = "bins.npy", "narrowed.keras"
+_NARROWING, _NARROWING_SIZE = 96, 128  # pictures, and their size, by which a narrow encoder is fitted
 Batch = tuple[Any, dict[str, NDArray[Any]]]
 
 
@@ -163,6 +165,7 @@ class Run:
             keras.distribution.set_distribution(keras.distribution.DataParallel())
         self.folder.mkdir(parents=True, exist_ok=True)
         (self.folder / "config.json").write_text(json.dumps(dataclasses.asdict(config), indent=1) + "\n")
+        self.form = EncoderForm(config.network.lite, config.network.kept, config.network.repeats)
         self.widths = DecoderWidths(config.network.channels, config.network.blocks, config.network.hidden)
         self.pictures = PictureCache(self.folder.parent / "cache", config.data)
         self.validation = Validation(config)
@@ -175,17 +178,33 @@ class Run:
             if weights is not None:
                 copy_weights(load_network(weights), network)
             return network
-        network = build_edgecolor(None, self.config.bins.count, self.config.network.lite, self.widths)
+        network = build_edgecolor(None, self.config.bins.count, self.form, self.widths)
         if weights is None:
             copy_weights(build_encoder(self.config.network.lite), network)
         else:
             widen(load_network(weights), network)
         return network
 
+    def _start(self) -> Path | None:
+        """What the first stage starts from: the configured weights, or what is left of them, or of the published ones, in this form."""
+        given = Path(self.config.start) if self.config.start else None
+        if self.form.whole or self.config.network.kind == "seed":
+            return given
+        path = self.folder / NARROWED
+        if not path.exists():
+            network = build_edgecolor(None, self.config.bins.count, self.form, self.widths)
+            rng = np.random.default_rng(self.config.seed)
+            some = rng.choice(len(self.pictures), min(_NARROWING, len(self.pictures)), replace=False, p=self.pictures.weights())
+            sampler = Sampler(self.pictures, dataclasses.replace(self.config.stage[0], size=_NARROWING_SIZE), self.config.resident)
+            whole = build_encoder(self.config.network.lite) if given is None else load_network(given)
+            narrow(whole, network, self.form, np.asarray(sampler.crops(np.sort(some), rng)[0]))
+            save_network(network, path)
+        return path
+
     def train(self) -> Path:
         """Run every stage that is not done yet; returns the path of the averaged weights."""
         keras.utils.set_random_seed(self.config.seed)
-        weights = Path(self.config.start) if self.config.start else None
+        weights = self._start()
         for index, stage in enumerate(self.config.stage):
             folder = self.folder / f"{index}-{stage.name}"
             folder.mkdir(exist_ok=True)
@@ -208,8 +227,19 @@ class Run:
             np.save(path, np.load(known[0]) if known else find_centers(colors, self.config.bins.count, self.config.seed))
         return make_bins(colors, np.load(path), self.config.bins)
 
+    @staticmethod
+    def _teacher(stage: StageConfig, bins: Bins | None) -> Teacher | None:
+        if not stage.teacher:
+            return None
+        path = Path(stage.teacher)
+        known = [p for p in _bins_of(path) if p.exists()]
+        if bins is None or not known or not np.array_equal(np.load(known[0]), bins.centers):
+            raise ConfigError(f"teacher {path}: its bins are not this run's; start from its weights, or from some that came from them")
+        return Teacher(load_network(path))
+
     def _train_features(self, stage: StageConfig, seed: int, folder: Path, network: keras.Model) -> None:
-        cache = FeatureCache(self.folder.parent / "cache", self.pictures, self.config, stage)
+        own = network if self.config.start or not self.form.whole else None
+        cache = FeatureCache(self.folder.parent / "cache", self.pictures, self.config, stage, own)
         decoder = build_decoder(cache.shapes, self.config.bins.count, self.widths)
         model = ColorModel(decoder.inputs, decoder.output)
         model.set_loss(stage, self._bins(cache.some_colors(200_000, self.config.seed)), self.config.bins.temperature)
@@ -233,9 +263,10 @@ class Run:
         model = ColorModel(network.inputs, network.output)
         sampler = Sampler(self.pictures, stage, self.config.resident)
         rng = np.random.default_rng(self.config.seed)
-        colors = np.asarray(sampler.crops(rng.choice(len(self.pictures), 512, p=self.pictures.weights), rng)[1])
+        colors = np.asarray(sampler.crops(rng.choice(len(self.pictures), 512, p=self.pictures.weights()), rng)[1])
         critic = build_critic(stage.size, stage.critic_rate) if stage.adversarial else None
-        model.set_loss(stage, self._bins(colors.reshape(-1, 2)[::7]), self.config.bins.temperature, critic)
+        bins = self._bins(colors.reshape(-1, 2)[::7])
+        model.set_loss(stage, bins, self.config.bins.temperature, critic, self._teacher(stage, bins))
 
         def finish(values: list[NDArray[Any]]) -> keras.Model:
             by_path = dict(zip((v.path for v in model.weights), values, strict=True))

@@ -28,10 +28,14 @@ def recipe_of(weights: Path) -> dict[str, Any]:
     raise ConfigError(f"{places[0].name} is missing beside {weights}: the configuration that its run saved (or config.json in its folder)")
 
 
-def copy_weights(source: keras.Model, target: keras.Model) -> None:
-    """Copy every layer of ``source`` that has weights to the layer of the same name in ``target``."""
+def copy_weights(source: keras.Model, target: keras.Model, *, missing: bool = True) -> None:
+    """Copy every layer of ``source`` that has weights to the layer of the same name in ``target``.
+
+    missing: a layer that ``target`` has not is an error (ValueError); else it is passed over.
+    """
+    theirs = {layer.name for layer in target.layers}
     for layer in source.layers:
-        if layer.weights:
+        if layer.weights and (missing or layer.name in theirs):
             target.get_layer(layer.name).set_weights(layer.get_weights())
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from convert.__main__ import main
 from convert.config import BinsConfig, NetworkConfig, StageConfig, TrainConfig
-from convert.network import DecoderWidths, build_edgecolor, build_encoder
+from convert.network import DecoderWidths, EncoderForm, build_edgecolor, build_encoder
 from convert.weights import copy_weights, save_network
 from tests.conftest import DATA
 
@@ -41,7 +41,7 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> Toy:
     folder = tmp_path_factory.mktemp("toy")
     keras.utils.set_random_seed(1)
     widths = DecoderWidths((16, 16, 8), (1, 1, 1))
-    network = build_edgecolor(None, 8, 0, widths)
+    network = build_edgecolor(None, 8, EncoderForm(), widths)
     copy_weights(build_encoder(), network)
     kernel, bias = network.get_layer("ab").get_weights()
     network.get_layer("ab").set_weights([kernel * 20, bias])  # colours that one can see

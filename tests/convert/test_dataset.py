@@ -74,7 +74,7 @@ def test_oversampling_weighs_sources(tmp_path: Path, data: Path) -> None:
     for name in ("cctv-1.jpg", "dogs-1.jpg", "dogs-2.jpg"):
         (tmp_path / name).write_bytes((data / "pictures" / "coffee.jpg").read_bytes())
     cache = PictureCache(tmp_path / "cache", DataConfig(train=str(tmp_path), validation="x", short_side=32, oversample={"cctv": 4.0}))
-    np.testing.assert_allclose(cache.weights, [4 / 6, 1 / 6, 1 / 6])
+    np.testing.assert_allclose(cache.weights(), [4 / 6, 1 / 6, 1 / 6])
 
 
 def test_a_wrong_key_names_the_near_one(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from convert.config import TrainConfig, load_config
-from convert.network import DecoderWidths, build_edgecolor, build_seed
+from convert.network import DecoderWidths, EncoderForm, build_edgecolor, build_seed
 from convert.train import Run
 from convert.weights import average_networks, widen
 from edgecolor import Colorizer
@@ -119,13 +119,13 @@ def test_the_folded_decoder_is_the_decoder_on_standardized_features(straight: Pa
     """Folding must not change what the network says: compare with the features cache's own batch."""
     from convert.dataset import PictureCache
     from convert.features import FeatureCache
-    from convert.network import DecoderWidths, build_decoder, build_edgecolor, build_encoder
+    from convert.network import DecoderWidths, EncoderForm, build_decoder, build_edgecolor, build_encoder
     from convert.weights import copy_weights
 
     run = load_config(straight.parent.parent / "straight.toml")
     cache = FeatureCache(straight.parent / "cache", PictureCache(straight.parent / "cache", run.data), run, run.stage[0])
     decoder = build_decoder(cache.shapes, 8, DecoderWidths((16, 16, 8), (1, 1, 1)))
-    whole = build_edgecolor(64, 8, 0, DecoderWidths((16, 16, 8), (1, 1, 1)))
+    whole = build_edgecolor(64, 8, EncoderForm(), DecoderWidths((16, 16, 8), (1, 1, 1)))
     encoder = build_encoder(0, 64)
     copy_weights(encoder, whole)
     copy_weights(decoder, whole)
@@ -204,8 +204,8 @@ def test_networks_of_two_forms_can_not_be_averaged() -> None:
 
 
 def test_a_widened_network_gives_what_the_narrow_one_gave() -> None:
-    narrow = build_edgecolor(64, 4, 0, DecoderWidths((16, 16, 8), (1, 1, 1)))
-    wide = build_edgecolor(64, 4, 0, DecoderWidths((16, 16, 8), (2, 1, 3), hidden=12))
+    narrow = build_edgecolor(64, 4, EncoderForm(), DecoderWidths((16, 16, 8), (1, 1, 1)))
+    wide = build_edgecolor(64, 4, EncoderForm(), DecoderWidths((16, 16, 8), (2, 1, 3), hidden=12))
     widen(narrow, wide)
     x = np.random.default_rng(0).uniform(-1, 1, (2, 64, 64, 1)).astype(np.float32)
     before, after = narrow.predict_on_batch(x), wide.predict_on_batch(x)
@@ -220,4 +220,4 @@ def test_a_widened_network_gives_what_the_narrow_one_gave() -> None:
 ])
 def test_a_network_that_is_not_wider_is_refused_as_a_start(widths: DecoderWidths, message: str) -> None:
     with pytest.raises(ModelError, match=message):
-        widen(build_edgecolor(64, 4, 0, DecoderWidths((16, 16, 8), (1, 1, 1))), build_edgecolor(64, 4, 0, widths))
+        widen(build_edgecolor(64, 4, EncoderForm(), DecoderWidths((16, 16, 8), (1, 1, 1))), build_edgecolor(64, 4, EncoderForm(), widths))
