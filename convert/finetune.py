@@ -1,12 +1,15 @@
 """A site model: ``edgecolor`` fine-tuned on one fixed camera's own colours by day, for its nights.
 
-Half of what it sees is the site's frames (with camera effects: darkness, noise, blur), half general pictures, so that it
-does not forget them. Afterwards the weights are moved back towards where they began as far as needed for the general
-figures to hold (Wortsman et al. 2022, "Robust fine-tuning of zero-shot models", arXiv:2109.01903).
+Half of what it sees is the site's frames (with camera effects: darkness, noise, blur), half general pictures, of which it
+learns what the general model says of them, so that it does not forget (Li and Hoiem 2016, "Learning without forgetting",
+arXiv:1606.09282). What it knows for sure need not fade as guesses do: the site's decoding is chosen too. Afterwards the
+weights are moved back towards where they began as far as needed for the general figures to hold (Wortsman et al. 2022,
+"Robust fine-tuning of zero-shot models", arXiv:2109.01903).
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
 from collections.abc import Sequence
@@ -32,15 +35,20 @@ FORGETTING = 0.05  # how far a general figure may fall, as a share of itself
 _GUARDED = {"ab_distance": 1, "frechet": 1, "colorfulness": -1}  # +1: more is worse
 _SHARES = (1.0, 0.8, 0.6, 0.4, 0.2)  # how much of the way from the general weights to the site's
 _PROBE_STEPS = 12
+GENERAL = "general"
 
 
 @dataclass(frozen=True)
 class Report:
-    """Figures of the held-out footage and of general pictures, before and after; share: of the way that was kept."""
+    """Figures of the held-out footage and of general pictures, before and after; share: of the way that was kept.
+
+    doubt: the site model's (see edgecolor.color.settle).
+    """
 
     site: tuple[Figures, Figures]
     general: tuple[Figures, Figures]
     share: float
+    doubt: float
     footage: Footage
     steps: int
 
@@ -51,7 +59,8 @@ class Report:
 
 
 def _rehearsal(pictures: Sequence[PictureFile], out: Path, size: int, count: int, seed: int) -> int:
-    """Copy ``count`` general pictures, at the short side that is trained on, beside the site's frames."""
+    """Copy ``count`` general pictures, at the short side that is trained on."""
+    out.mkdir(parents=True, exist_ok=True)
     chosen = np.random.default_rng(seed).choice(len(pictures), min(count, len(pictures)), replace=False)
     for number, index in enumerate(chosen):
         picture = Image.fromarray(pictures[int(index)].read())
@@ -66,12 +75,14 @@ def _config(recipe: dict[str, Any], weights: Path, work: Path, footage: Footage,
     network: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in recipe["network"].items()}
     stage = StageConfig(
         "site", "whole", steps, batch=16, size=size, crop=(0.85, 1.0), camera=0.5, learning_rate=4e-4, encoder_rate=0.3, frozen_blocks=3,
-        warmup=min(20, steps // 4), bins_weight=0.5, annealed_share=0.3,
+        warmup=min(20, steps // 4), bins_weight=0.5, annealed_share=0.3, teacher=str(weights), taught=0.0,
     )
     factors = {"site": general / footage.frames[0]} if general else {}
     return TrainConfig(
         str(work / "run"), start=str(weights), ema=0.99, checkpoint_every=100, validate_every=10**9, stage=(stage,),
-        data=DataConfig(str(footage.train), str(footage.held), short_side=size, oversample=factors),
+        data=DataConfig(
+            str(footage.train), str(footage.held), unlabelled=str(work / GENERAL) if general else "", short_side=size, oversample=factors,
+        ),
         network=NetworkConfig(**network), bins=BinsConfig(**recipe["bins"]),
     )
 
@@ -105,9 +116,10 @@ def finetune(
             raise ConfigError(f"{work}: a fine-tuning with other footage, size or minutes was begun there; remove it, or choose another -o")
         footage = Footage(work / "frames" / "train", work / "frames" / "held", begun["frames"], begun["gray"])
     else:
-        shutil.rmtree(work / "frames", ignore_errors=True)
+        for left in ("frames", GENERAL):
+            shutil.rmtree(work / left, ignore_errors=True)
         footage = gather(videos, work / "frames", size, frames)
-        _rehearsal(general, footage.train, size, rehearsal, seed)
+        _rehearsal(general, work / GENERAL, size, rehearsal, seed)
         marker.write_text(json.dumps({"asked": asked, "frames": footage.frames, "gray": footage.gray}))
     rehearsed = min(rehearsal, len(general))
     steps = work / "steps.txt"
@@ -118,16 +130,18 @@ def finetune(
     config = _config(recipe, weights, work, footage, size, rehearsed, int(steps.read_text()))
     trained = Run(config).train()
 
-    # What belongs beside the weights comes first: they are scored as it says.
-    mine = {**recipe, "data": {**recipe["data"], "train": str(footage.train)}}
-    site.with_suffix(".config.json").write_text(json.dumps(mine, indent=1) + "\n")
     bins = weights.with_suffix(".bins.npy")
     if bins.exists():
         shutil.copy(bins, site.with_suffix(".bins.npy"))
     judge = Judge()
     base, tuned = load_network(weights), load_network(trained)
     general_before = _figures("general", guard, [weights], size, judge)[0]
-    for share in _SHARES:
+    # What belongs beside the weights comes first: they are scored as it says.
+    mine = {**recipe, "data": {**recipe["data"], "train": str(footage.train)}}
+    doubt = float(recipe.get("decoding", {}).get("doubt", 0.0))
+    for share, doubt_left in itertools.product(_SHARES, _doubts(doubt)):
+        mine["decoding"] = {**recipe.get("decoding", {"gain": 1.0}), "doubt": doubt_left}
+        site.with_suffix(".config.json").write_text(json.dumps(mine, indent=1) + "\n")
         save_network(mix_networks(base, tuned, share), site)
         general_after = _figures("general", guard, [site], size, judge)[0]
         if not _forgotten(general_before, general_after):
@@ -137,7 +151,12 @@ def finetune(
                           f"pictures more than {FORGETTING:.0%} worse; use more varied footage, or fewer --minutes")
     held = choose_pictures(footage.held)
     before, after = _figures("held-out footage", held, [weights, site], size, judge)
-    return site, Report((before, after), (general_before, general_after), share, footage, config.stage[0].steps)
+    return site, Report((before, after), (general_before, general_after), share, doubt_left, footage, config.stage[0].steps)
+
+
+def _doubts(general: float) -> list[float]:
+    """The general model's doubt comes last: a site's colours are often fainter than what counts as a guess elsewhere."""
+    return [general / 4, general / 2, general] if general else [0.0]
 
 
 def markdown(report: Report) -> str:
@@ -148,5 +167,5 @@ def markdown(report: Report) -> str:
             cells = (f"{figures[key]:.{digits}f}" for key, digits in (
                 ("psnr", 2), ("ab_distance", 2), ("ciede2000", 2), ("colorfulness", 1), ("frechet", 1), ("agreement", 3)))
             rows.append(f"| {title}, {when} | {' | '.join(cells)} |")
-    kept = f"{report.steps} steps, {report.share:.0%} of the way kept"
+    kept = f"{report.steps} steps, {report.share:.0%} of the way kept, doubt {report.doubt:g}"
     return "\n".join([*rows, "", f"ab distance on held-out footage: {-report.gain:+.1%}; {kept}"])

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import keras
+import numpy as np
 import pytest
 
 from convert.__main__ import main
@@ -46,6 +47,7 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> Toy:
     kernel, bias = network.get_layer("ab").get_weights()
     network.get_layer("ab").set_weights([kernel * 20, bias])  # colours that one can see
     save_network(network, folder / "toy.keras")
+    np.save(folder / "toy.bins.npy", np.float32([[0, 0], [60, 0], [0, 60], [-60, 0], [0, -60], [40, 40], [-40, -40], [20, 0]]))
     stage = StageConfig("none", "whole", 0)
     config = TrainConfig(str(folder), network=NetworkConfig(channels=widths.channels, blocks=widths.blocks), bins=BinsConfig(8),
                          stage=(stage,))

@@ -66,7 +66,7 @@ def test_networks_are_mixed_by_their_weights() -> None:
 def base(toy: Toy, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The toy network under its own name, beside its configuration."""
     folder = tmp_path_factory.mktemp("base")
-    for name in ("toy.keras", "toy.config.json"):
+    for name in ("toy.keras", "toy.config.json", "toy.bins.npy"):
         shutil.copy(toy.folder / name, folder / name)
     return folder / "toy.keras"
 

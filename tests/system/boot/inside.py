@@ -197,13 +197,15 @@ def fill() -> None:
         # Debian 12: its systemd prepares a service's /dev in /tmp, so that no service starts again without room there.
         run("mount", "-t", "tmpfs", "tmpfs", "/tmp")
     until("the viewer sees something", lambda: viewer.parts > 2)
-    run("dd", "if=/dev/zero", f"of={rest}", "bs=1M")
-    with rest.open("ab", buffering=0) as file:
-        try:
-            while True:
-                file.write(bytes(1024))
-        except OSError as error:
-            full = error.strerror
+    with rest.open("wb") as file:
+        end = 0
+        for step in (1 << 28, 1 << 20, 1 << 12):  # blocks are taken, nothing is written: a viewer is not starved by the disk
+            try:
+                while True:
+                    os.posix_fallocate(file.fileno(), end, step)
+                    end += step
+            except OSError as error:
+                full = error.strerror
     parts = viewer.parts
     until("it goes on", lambda: viewer.parts > parts + 8, 60)
     begin, process = time.monotonic(), pid()
