@@ -194,7 +194,7 @@ class Run:
         if not path.exists():
             network = build_edgecolor(None, self.config.bins.count, self.form, self.widths)
             rng = np.random.default_rng(self.config.seed)
-            some = rng.choice(len(self.pictures), min(_NARROWING, len(self.pictures)), replace=False, p=self.pictures.weights())
+            some = rng.choice(len(self.pictures), _NARROWING, p=self.pictures.weights())
             sampler = Sampler(self.pictures, dataclasses.replace(self.config.stage[0], size=_NARROWING_SIZE), self.config.resident)
             whole = build_encoder(self.config.network.lite) if given is None else load_network(given)
             narrow(whole, network, self.form, np.asarray(sampler.crops(np.sort(some), rng)[0]))

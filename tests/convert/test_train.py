@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import dataclasses
+import io
 import json
 import subprocess
 import sys
@@ -13,12 +15,13 @@ import keras
 import numpy as np
 import pytest
 
+from convert.__main__ import main
 from convert.config import TrainConfig, load_config
 from convert.network import DecoderWidths, EncoderForm, build_edgecolor, build_seed
 from convert.train import Run
 from convert.weights import average_networks, widen
 from edgecolor import Colorizer
-from edgecolor.errors import ModelError
+from edgecolor.errors import ConfigError, ModelError
 from tests.conftest import DATA, ROOT
 
 CONFIG = """
@@ -66,17 +69,39 @@ def config(folder: Path, name: str) -> TrainConfig:
 
 
 def convert(*arguments: str | Path) -> str:
-    command = [sys.executable, "-m", "convert", *map(str, arguments)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr[-2000:]
-    return done.stdout
+    """A command, in this process: TensorFlow takes seconds to load."""
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        assert main([str(argument) for argument in arguments]) == 0
+    return printed.getvalue()
 
 
 @pytest.fixture(scope="module")
 def straight(folder: Path) -> Path:
-    """A run from start to end, as a command."""
+    """A run from start to end, as a process of its own."""
     config(folder, "straight")
-    return Path(convert("train", "--config", folder / "straight.toml").strip().splitlines()[-1]).parent
+    command = [sys.executable, "-m", "convert", "train", "--config", str(folder / "straight.toml")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return Path(done.stdout.strip().splitlines()[-1]).parent
+
+
+def train(run: TrainConfig) -> Path:
+    """Train without compiling steps: for a few steps of a toy that takes ten times as long as they do. ``straight`` is compiled."""
+    import tensorflow as tf
+
+    tf.config.run_functions_eagerly(True)
+    try:
+        return Run(run).train()
+    finally:
+        tf.config.run_functions_eagerly(False)
+
+
+@pytest.fixture(scope="module")
+def packed(straight: Path, folder: Path) -> Path:
+    path = folder / "toy.keras"
+    convert("pack", straight, "-o", path)
+    return path
 
 
 def test_a_run_leaves_weights_log_config_and_sheets(straight: Path) -> None:
@@ -106,8 +131,8 @@ def test_a_killed_run_goes_on_where_it_was(straight: Path, folder: Path, monkeyp
     monkeypatch.setattr(Run, "_checkpoint", staticmethod(cut))
     for _ in range(2):
         with pytest.raises(PowerCutError):
-            Run(config(folder, "killed")).train()
-    weights = Run(config(folder, "killed")).train()
+            train(config(folder, "killed"))
+    weights = train(config(folder, "killed"))
     assert saves == [2, 4, 6, 2, 4]
     wanted = keras.models.load_model(straight / "weights.keras", compile=False)
     resumed = keras.models.load_model(weights, compile=False)
@@ -160,11 +185,9 @@ def test_export_evaluate_and_card_as_commands(straight: Path, folder: Path) -> N
     assert Colorizer(model, threads=1).network.size == (64, 96)
 
 
-def test_packed_weights_are_small_and_say_the_same(straight: Path, folder: Path) -> None:
+def test_packed_weights_are_small_and_say_the_same(straight: Path, packed: Path, folder: Path) -> None:
     from convert.export import inference_network
 
-    packed = folder / "toy.keras"
-    convert("pack", straight, "-o", packed)
     assert np.load(packed.with_suffix(".bins.npy")).shape == (8, 2)
     assert packed.stat().st_size < 0.55 * (straight / "weights.keras").stat().st_size
     x = np.random.default_rng(0).uniform(-1, 1, (1, 64, 64, 1)).astype(np.float32)
@@ -175,10 +198,29 @@ def test_packed_weights_are_small_and_say_the_same(straight: Path, folder: Path)
     # Another run starts from them, with the bins that their head was trained for.
     first = config(folder, "further")
     stage = dataclasses.replace(first.stage[1], steps=1, learning_rate=1e-9)
-    further = Run(dataclasses.replace(first, start=str(packed), stage=(stage,))).train()
+    further = train(dataclasses.replace(first, start=str(packed), stage=(stage,)))
     assert (np.load(further.parent / "bins.npy") == np.load(straight / "bins.npy")).all()
     same = np.asarray(inference_network(further, (64, 64)).predict_on_batch(x))
     np.testing.assert_allclose(same, half, atol=0.05)
+
+
+def test_a_narrow_student_learns_from_the_packed_network(packed: Path, folder: Path) -> None:
+    first = config(folder, "student")
+    features, whole = first.stage
+    network = dataclasses.replace(first.network, kept=(1.0, 0.5, 0.5, 0.5, 0.4, 0.2, 1.0), repeats=(1, 1, 2, 1, 2, 1, 0))
+    stages = dataclasses.replace(features, steps=2), dataclasses.replace(whole, steps=2, adversarial=0.0, teacher=str(packed))
+    data = dataclasses.replace(first.data, unlabelled=str(DATA / "pictures"))
+    student = dataclasses.replace(first, start=str(packed), network=network, data=data, stage=stages)
+    weights = train(student)
+    small = keras.models.load_model(weights, compile=False)
+    assert small.count_params() < 400_000 < keras.models.load_model(packed, compile=False).count_params()
+    frozen = "block0_depthwise_conv"  # by frozen_blocks: as it was narrowed, and that is as it was in the teacher
+    for path in (weights.parent / "narrowed.keras", packed):
+        theirs = keras.models.load_model(path, compile=False).get_layer(frozen).get_weights()
+        np.testing.assert_allclose(small.get_layer(frozen).get_weights()[0], theirs[0], atol=1e-3)
+    other = dataclasses.replace(student, out=str(folder / "other"), stage=(stages[1],), bins=dataclasses.replace(student.bins, count=6))
+    with pytest.raises((ConfigError, ModelError), match="bins"):
+        train(dataclasses.replace(other, start=""))
 
 
 def test_wrong_usage_is_said_in_one_line(folder: Path) -> None:
