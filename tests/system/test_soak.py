@@ -1,7 +1,7 @@
 """Minutes of the real thing: an RTSP camera that is killed and hangs now and then, viewers that come and go, and a server that takes
 what is published. Memory, threads and open files must not grow.
 
-SOAK_MINUTES says how long (10); SOAK_MINUTES=120 python -m pytest -s tests/system/test_soak.py is the long one.
+SOAK_MINUTES says how long (6); SOAK_MINUTES=120 python -m pytest -s tests/system/test_soak.py is the long one.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from tests.e2e.serving import Server, Viewer, started
 
 pytestmark = pytest.mark.system
 
-MINUTES = float(os.environ.get("SOAK_MINUTES", "10"))
+MINUTES = float(os.environ.get("SOAK_MINUTES", "6"))
 MOST_GROWTH_MB = 16.0  # the last third's median over that of the second: the first is for caches to fill
 MOST_MB = 250.0
 TROUBLE_S = 20.0  # between the ends and the begins of what happens to camera and media server, in turn
