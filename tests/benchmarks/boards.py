@@ -1,4 +1,4 @@
-"""Predicts frames per second of boards that are not here: python -m tests.benchmarks.boards [--json]
+"""Predicts frames per second of boards that are not here: python -m tests.benchmarks.boards [--json] [MODEL.tflite...]
 
 What is counted: the instructions of the live path and of MobileNetV2-1.0-224 int8, one thread, by QEMU with a plugin
 (count.c) and each board's processor. What is not counted: how fast a board executes them. That comes from times which others
@@ -16,6 +16,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -78,26 +79,25 @@ def stage_counts(marks: list[int], names: list[str]) -> dict[str, float]:
     return {name: statistics.median(turn[at + 1] - turn[at] for turn in rounds) for at, name in enumerate(names)}
 
 
-def count(cpu: str, wheel: Path) -> dict[str, float]:
-    """Instructions of each stage of the workload on one processor. Raises RuntimeError when it fails."""
+def count(cpu: str, wheel: Path, models: Sequence[Path] = ()) -> dict[str, float]:
+    """Instructions of each stage of the workload on one processor. models: further ones. Raises RuntimeError when it fails."""
     board = Board(BOOKWORM, cpu, packages(BOOKWORM, wheel))
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "marks"
         # -seed makes the random bytes that Linux hands to a program the same in every run.
         program: list[str | Path] = [emulator(), "-seed", "1", "-plugin", f"{plugin()},out={out}"]
-        done = subprocess.run(board.python("-m", "tests.benchmarks.workload", emulator=program), cwd=ROOT, env=board.environment(),
+        done = subprocess.run(board.python("-m", "tests.benchmarks.workload", *models, emulator=program), cwd=ROOT, env=board.environment(),
                               capture_output=True, text=True, check=False)
         if done.returncode:
             raise RuntimeError(f"the workload failed on {cpu}:\n{done.stderr[-3000:]}")
         return stage_counts([int(line) for line in out.read_text().split()], json.loads(done.stdout))
 
 
-def table(counts: dict[str, dict[str, float]]) -> str:
-    """Markdown: counts and predictions. counts: processor -> stage -> instructions."""
-    rows = ["Counted, million instructions in one thread:", "",
-            "| processor | MobileNetV2-1.0-224 int8 | our network | " + " | ".join(f"a guess {s} | a frame sent {s}" for s in SIZES) + " |",
-            "|---" * (3 + 2 * len(SIZES)) + "|"]
-    columns = ["reference", "network", *(f"{what} {size}" for size in SIZES for what in ("guess", "send"))]
+def table(counts: dict[str, dict[str, float]], models: Sequence[str] = ()) -> str:
+    """Markdown: counts and predictions. counts: processor -> stage -> instructions. models: names of further networks."""
+    names = ["MobileNetV2-1.0-224 int8", "our network", *models, *(f"{what} {s}" for s in SIZES for what in ("a guess", "a frame sent"))]
+    rows = ["Counted, million instructions in one thread:", "", f"| processor | {' | '.join(names)} |", "|---" * (1 + len(names)) + "|"]
+    columns = ["reference", "network", *models, *(f"{what} {size}" for size in SIZES for what in ("guess", "send"))]
     rows += [f"| {cpu} | " + " | ".join(f"{found[column] / 1e6:.2f}" for column in columns) + " |" for cpu, found in counts.items()]
     rows += ["", "Predicted, not measured on boards: instructions x published time / instructions of MobileNetV2:", "",
              "| board | MobileNetV2, ms | our network, ms | "
@@ -114,10 +114,12 @@ def main() -> int:
     """Count on each processor and print."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.boards", description="predict frames per second of boards")
     parser.add_argument("--json", action="store_true", help="print the counts as JSON instead")
+    parser.add_argument("models", type=Path, nargs="*", help="further int8 .tflite files whose network is counted too")
     arguments = parser.parse_args()
     wheel = build_wheel(CACHE / "dist")
-    counts = {target.cpu: count(target.cpu, wheel) for target in TARGETS}
-    print(json.dumps(counts, indent=1) if arguments.json else table(counts))
+    models = [path.resolve() for path in arguments.models]
+    counts = {target.cpu: count(target.cpu, wheel, models) for target in TARGETS}
+    print(json.dumps(counts, indent=1) if arguments.json else table(counts, [path.stem for path in models]))
     return 0
 
 

@@ -1,4 +1,6 @@
-"""The live path, stage by stage and in one thread, for whoever counts its instructions: python -m tests.benchmarks.workload
+"""The live path, stage by stage and in one thread, for whoever counts its instructions: python -m tests.benchmarks.workload [MODEL...]
+
+Each further MODEL.tflite is a stage by its file's name: its network alone.
 
 os.getsid marks the moments between stages (tests/benchmarks/count.c looks for it). Prints the names of the stages as JSON;
 there is one mark before the first stage and one after each, in each of ROUNDS rounds, of which the first WARM_UP fill caches.
@@ -6,9 +8,11 @@ there is one mark before the first stage and one after each, in each of ROUNDS r
 
 from __future__ import annotations
 
+import functools
 import gc
 import json
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -55,6 +59,10 @@ def main() -> None:
     noise = np.random.default_rng(0).integers(-128, 127, reference.input.shape, np.int8, endpoint=True)
     guide = shrink(demo_luma(SIZES[0]), (network.size[1], network.size[0]))
     stages: dict[str, Callable[[], Any]] = {"reference": lambda: reference.invoke(noise), "network": lambda: network(guide, "full")}
+    for path in map(Path, sys.argv[1:]):
+        other = load_reference(path, None, 1)
+        assert other.delegated
+        stages[path.stem] = functools.partial(other.invoke, np.zeros(other.input.shape, np.int8))
     for size in SIZES:
         stages |= stages_of(size, colorizer)
     print(json.dumps(list(stages)))
