@@ -189,7 +189,7 @@ class _Job:
                 if file.failure is not None:
                     raise output_error(self.target, file.failure) from error
                 raise
-        return self._report()
+            return self._report()  # before the reader is closed: PyAV's streams are not to be asked afterwards
 
     def _prepare(self, first: Any) -> None:
         form = form_of(first.format.name)

@@ -14,6 +14,7 @@ from edgecolor.errors import ConfigError, DiskFullError, OutputError, VideoError
 from edgecolor.videos import VideoOptions, colorize_video
 from edgecolor.videos.forms import form_of, luma_of, plane_of
 from edgecolor.videos.output import Growing
+from edgecolor.videos.reading import Reader
 from edgecolor.videos.verify import verify_luma
 from tests.videos import (
     GREEN,
@@ -66,6 +67,19 @@ def test_verification_finds_one_wrong_code(tmp_path: Path) -> None:
     shorter = write(tmp_path / "c.mkv", gray_frames()[:7])
     with pytest.raises(VideoError, match="fewer frames"):
         verify_luma(source, shorter)
+
+
+def test_a_file_is_not_asked_anything_once_it_is_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """FFmpeg has freed the stream by then: what PyAV reads there is anything."""
+    source = write(tmp_path / "a.mkv", gray_frames())
+    close = Reader.close
+
+    def closed(reader: Reader) -> None:
+        close(reader)
+        del reader.stream
+
+    monkeypatch.setattr(Reader, "close", closed)
+    assert colorize(source, tmp_path / "out.mkv").warnings == ()
 
 
 @pytest.mark.parametrize("codec", ["ffv1", "libx264", "mpeg2video"])
