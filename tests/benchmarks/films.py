@@ -75,7 +75,10 @@ def write_clip(source: Path, path: Path, size: tuple[int, int], frames: int) -> 
 def measured(arguments: list[str]) -> tuple[float, float, float]:
     """Seconds on the wall, seconds of processor, and peak megabytes, of a Python process."""
     started = time.perf_counter()
-    process = subprocess.Popen([sys.executable, *arguments], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}  # as users have it
+    process = subprocess.Popen(
+        [sys.executable, *arguments], cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     _, status, usage = os.wait4(process.pid, 0)
     if process_code := os.waitstatus_to_exitcode(status):
         raise SystemExit(f"{arguments} ended with {process_code}")

@@ -19,7 +19,7 @@ from edgecolor.color import luma_codes, rgb_to_lab, ycbcr_to_rgb
 from edgecolor.colorizer import Colorizer, Guess, shrink
 from edgecolor.frame import Frame
 from edgecolor.sources.planes import frame_of
-from edgecolor.videos.engine import AHEAD_S
+from edgecolor.videos.job import AHEAD_S
 from edgecolor.videos.motion import Motion
 from edgecolor.videos.options import VideoOptions
 from edgecolor.videos.smoothing import Smoothing, Step
