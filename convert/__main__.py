@@ -10,6 +10,7 @@ from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
+from edgecolor.allocator import keep_freed
 from edgecolor.errors import ConfigError, EdgeColorError, ModelError
 
 _SHEET_PICTURES = 24
@@ -111,6 +112,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _train(arguments: argparse.Namespace) -> None:
+    keep_freed()
     import dataclasses
 
     from convert.config import load_config
@@ -126,6 +128,7 @@ def _train(arguments: argparse.Namespace) -> None:
 
 
 def _finetune(arguments: argparse.Namespace) -> None:
+    keep_freed()
     from convert.card import write_cards
     from convert.dataset import list_pictures, split
     from convert.export import export

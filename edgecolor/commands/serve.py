@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import ctypes
 import faulthandler
 import logging
 import os
@@ -13,10 +12,10 @@ import sys
 from pathlib import Path
 from typing import Any, NoReturn
 
+from edgecolor.allocator import share_arenas
 from edgecolor.errors import ConfigError, EdgeColorError
 
 _LOG = logging.getLogger(__name__)
-_M_ARENA_MAX = -8  # mallopt(3)
 # Flag, what it takes (a tuple: a constant in place of a value), the setting, and the help. Values are checked where all
 # settings are, so that file, environment and flags obey the same rules.
 _FLAGS: tuple[tuple[str, str | tuple[Any], tuple[str, str], str], ...] = (
@@ -114,7 +113,7 @@ def run(arguments: argparse.Namespace) -> NoReturn:
         can_reload = arguments.config is not None and not sys.stdin.isatty()
         await LiveServer(parts, reread if can_reload else None, service).run()
 
-    _share_memory()
+    share_arenas()
     # A hang ends by the watchdog's SIGABRT: then the log shows where each thread stood.
     faulthandler.enable()
     service = Service()
@@ -128,17 +127,6 @@ def run(arguments: argparse.Namespace) -> NoReturn:
         _LOG.error("%s", error)
         code = 2 if isinstance(error, ConfigError) else 1
     _leave(code)
-
-
-def _share_memory() -> None:
-    """Let threads share memory that was freed. Before there are threads.
-
-    glibc gives them up to eight arenas a core, and each keeps the most that any thread ever had in it. Threads here come and go
-    with cameras and connections: after a day of reconnecting all arenas would be as large as the largest.
-    """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:  # other C libraries have no such arenas
-        mallopt(_M_ARENA_MAX, 2)
 
 
 def _leave(code: int) -> NoReturn:

@@ -115,6 +115,7 @@ def test_a_run_leaves_weights_log_config_and_sheets(straight: Path) -> None:
     assert keras.models.load_model(straight / "weights.keras", compile=False).count_params() > 2_000_000
 
 
+@pytest.mark.system  # a minute
 def test_a_killed_run_goes_on_where_it_was(straight: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class PowerCutError(Exception):
         pass
@@ -204,6 +205,7 @@ def test_packed_weights_are_small_and_say_the_same(straight: Path, packed: Path,
     np.testing.assert_allclose(same, half, atol=0.05)
 
 
+@pytest.mark.system  # a minute
 def test_a_narrow_student_learns_from_the_packed_network(packed: Path, folder: Path) -> None:
     first = config(folder, "student")
     features, whole = first.stage

@@ -14,6 +14,7 @@ NEVER_LOADED = ("tensorflow", "keras", "picamera2", "av", "aiohttp", "convert", 
 # Each room may import itself, those before it in the list that it names, and nothing else of the package.
 LAYERS = {
     "errors": set(),
+    "allocator": set(),
     "frame": {"errors"},
     "color": {"frame"},
     "bt601": {"color", "frame"},
