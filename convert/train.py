@@ -232,12 +232,16 @@ class Run:
         if not stage.teacher:
             return None
         path = Path(stage.teacher)
+        if not path.is_file():
+            raise ConfigError(f"stage {stage.name}: teacher {path}: no such file")
         known = [p for p in _bins_of(path) if p.exists()]
         if bins is None or not known or not np.array_equal(np.load(known[0]), bins.centers):
             raise ConfigError(f"teacher {path}: its bins are not this run's; start from its weights, or from some that came from them")
         return Teacher(load_network(path))
 
     def _train_features(self, stage: StageConfig, seed: int, folder: Path, network: keras.Model) -> None:
+        if stage.teacher:
+            raise ConfigError(f"stage {stage.name}: teacher: only a stage of kind 'whole' can be taught")
         own = network if self.config.start or not self.form.whole else None
         cache = FeatureCache(self.folder.parent / "cache", self.pictures, self.config, stage, own)
         decoder = build_decoder(cache.shapes, self.config.bins.count, self.widths)

@@ -77,7 +77,7 @@ class Job:
     def run(self, temporary: Path) -> VideoReport:
         """Write the temporary file."""
         with ExitStack() as stack:
-            # Planes of video are small: handing them out to OpenCV's threads took longer than the work (a fifth of all of it at 480p),
+            # Planes of video are small: handing them out to OpenCV's threads takes longer than the work,
             # and the other cores encode.
             stack.callback(cv2.setNumThreads, cv2.getNumThreads())
             cv2.setNumThreads(1)

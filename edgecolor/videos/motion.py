@@ -116,6 +116,7 @@ class Motion:
         )  # fmt: skip
 
     def _motion(self, of: Guide, to: Guide) -> Float:
+        # None: no flow to begin with, which OpenCV's stub does not know.
         return np.asarray(self._flow.calc(of, to, None), np.float32)  # type: ignore[call-overload]
 
     def _still(self) -> Link:
