@@ -158,6 +158,8 @@ class Run:
 
     def __init__(self, config: TrainConfig) -> None:
         self.config, self.folder = config, Path(config.out)
+        if config.data.unlabelled and not any(stage.teacher for stage in config.stage):
+            raise ConfigError(f"data: unlabelled: {config.data.unlabelled}: no stage has a teacher that says what colours these pictures have")
         keras.config.set_dtype_policy(config.precision)
         if config.data_parallel:
             if keras.backend.backend() != "jax":
