@@ -159,7 +159,7 @@ class Run:
     def __init__(self, config: TrainConfig) -> None:
         self.config, self.folder = config, Path(config.out)
         if config.data.unlabelled and not any(stage.teacher for stage in config.stage):
-            raise ConfigError(f"data: unlabelled: {config.data.unlabelled}: no stage has a teacher that says what colours these pictures have")
+            raise ConfigError(f"data: unlabelled: {config.data.unlabelled}: no stage has a teacher to say their colours")
         keras.config.set_dtype_policy(config.precision)
         if config.data_parallel:
             if keras.backend.backend() != "jax":
