@@ -7,15 +7,17 @@ from queue import Full, Queue
 from threading import Thread
 from typing import Any
 
-_WAITING = 2  # jobs; each may hold a picture
 _SLICE_S = 0.5
 
 
 class Behind:
-    """Runs what it is given, one after the other. What a job raises is raised by the next call; later jobs are then dropped."""
+    """Runs what it is given, one after the other. What a job raises is raised by the next call; later jobs are then dropped.
 
-    def __init__(self) -> None:
-        self._jobs: Queue[Callable[[], Any] | None] = Queue(_WAITING)
+    waiting: jobs that may be left to do; each may hold a picture.
+    """
+
+    def __init__(self, waiting: int = 2) -> None:
+        self._jobs: Queue[Callable[[], Any] | None] = Queue(waiting)
         self._failure: BaseException | None = None
         self._thread = Thread(target=self._run, name="edgecolor-encode", daemon=True)
         self._thread.start()

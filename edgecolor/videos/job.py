@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -37,6 +39,8 @@ Progress = Callable[[float, float], None]
 AHEAD_S, _MOST_AHEAD = 0.5, 40
 _BLOCK = 6  # pictures for which one look at the future is enough
 _HELD_BYTES = 24 << 20  # pictures that wait for their future; large ones see less of it
+_ENCODED_BYTES, _MOST_ENCODED = 6 << 20, 8  # pictures that wait for the encoder: blocks of them are done at once
+_GUESS_NICENESS = 10  # all threads wait for the encoder's: those that guess, which has time, give way to them
 _RUN_IN_S = 2.0  # before a part, so that its first colours are those of the part before it
 _GUESS_S = 0.25  # at low rates a guess comes before its turn
 _UNSURE = 0.4  # and where so little of a picture was found again
@@ -93,9 +97,9 @@ class Job:
             self.writer = writer = Writer(file, self.target, reader, tool=self.tool, leave_out=self.options.leave_out,
                                           muxer=PART_MUXER if self.span else None)
             stack.callback(writer.abandon)
-            self.hand = ThreadPoolExecutor(1, "edgecolor-guess")  # guesses are made one after the other, beside all else
+            self.hand = ThreadPoolExecutor(1, "edgecolor-guess", _give_way)  # guesses are made one after the other, beside all else
             stack.callback(self.hand.shutdown, cancel_futures=True)
-            self.behind = Behind()
+            self.behind = Behind(self.encoded)
             stack.callback(self.behind.drop)
             try:
                 for picture in _chain(first, pictures):
@@ -137,6 +141,7 @@ class Job:
         size = sum(plane.buffer_size for plane in first.planes)
         self.most_ahead = max(self.options.every + 2, min(_MOST_AHEAD, _HELD_BYTES // size))
         self.block = max(1, min(_BLOCK, self.most_ahead // 3))
+        self.encoded = max(2, min(_MOST_ENCODED, _ENCODED_BYTES // size))
         self.smoothing = Smoothing(self.options.smoothing, self.block)
 
     def _see(self, picture: Any) -> None:
@@ -285,6 +290,10 @@ class Job:
             self.encoding.codec, self.encoding.form.name, self.options.verify_luma, tuple(self.writer.kept), reader.damaged,
             tuple(warnings),
         )  # fmt: skip
+
+
+def _give_way() -> None:
+    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), min(19, os.nice(0) + _GUESS_NICENESS))  # on Linux of a thread
 
 
 def _chain(first: Any, rest: Iterator[Any]) -> Iterator[Any]:
