@@ -1,4 +1,4 @@
-"""Certificates for signing, made by openssl."""
+"""Certificates for signing and for TLS, made by openssl."""
 
 from __future__ import annotations
 
@@ -38,3 +38,14 @@ def signing_certificate(folder: Path, algorithm: str = "ec") -> tuple[Path, Path
     run("x509", "-req", "-in", "leaf.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-days", "30", "-extfile", "leaf.ext", "-out", "leaf.pem")
     (folder / "chain.pem").write_bytes((folder / "leaf.pem").read_bytes() + (folder / "ca.pem").read_bytes())
     return folder / "chain.pem", folder / "leaf.key"
+
+
+def own_certificate(folder: Path) -> tuple[Path, Path]:
+    """(certificate, key) of localhost and 127.0.0.1, signed by itself, as cameras have them."""
+    certificate, key = folder / "certificate.pem", folder / "key.pem"
+    command = [
+        need("openssl", "openssl"), "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
+        "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", str(key), "-out", str(certificate),
+    ]  # fmt: skip
+    subprocess.run(command, check=True, capture_output=True)
+    return certificate, key

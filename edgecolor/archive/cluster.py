@@ -59,6 +59,17 @@ def _is_loopback(host: str) -> bool:
     return host == "localhost"
 
 
+def _check_certificates(security: Any) -> None:
+    """Raises ConfigError where Dask's configuration has no usable certificates for a client."""
+    try:
+        context = security.get_connection_args("client")["ssl_context"]
+    except (OSError, ValueError, TypeError) as error:
+        raise ConfigError(f"--scheduler: the certificates of Dask's configuration can not be used: {error}") from error
+    if context is None:
+        names = ", ".join(f"DASK_DISTRIBUTED__COMM__TLS__{name}" for name in ("CA_FILE", "CLIENT__CERT", "CLIENT__KEY"))
+        raise ConfigError(f"--scheduler: for tls:// Dask's configuration names no certificates; set {names} to their paths")
+
+
 class Cluster:
     """The workers of a scheduler. Use as a context; see Workers. folder: of the outputs, which every worker must see.
 
@@ -69,6 +80,7 @@ class Cluster:
     def __init__(self, address: str, network: Network, settings: Settings, folder: Path, part_seconds: float) -> None:
         try:
             from distributed import Client
+            from distributed.security import Security
         except ImportError as error:
             raise ConfigError(f"--scheduler needs Dask ({error}); pip install 'edgecolor[cluster]'") from error
         self._part_s = part_seconds
@@ -77,6 +89,8 @@ class Cluster:
         self._tasks: dict[str, _Task] = {}
         self._futures: dict[str, tuple[Any, _Task, int]] = {}
         self.tried: set[str] = set()  # targets near which workers that died may have left parts of files
+        if address.startswith("tls:"):  # without certificates Dask would wait for ever to close what it never opened
+            _check_certificates(Security())
         try:
             self._client = Client(address, timeout=_CONNECT_S, set_as_default=False, name="edgecolor")
         except (OSError, TimeoutError, ValueError, RuntimeError) as error:

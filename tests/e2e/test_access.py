@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import need
+from tests.certificates import own_certificate
 from tests.e2e.serving import Server, Viewer, read_head, script, started
 
 TOKEN = "0123456789abcdefTOKEN"
@@ -118,14 +118,7 @@ def test_wrong_credentials_are_refused_and_soon_not_even_heard() -> None:
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    folder = tmp_path_factory.mktemp("tls")
-    certificate, key = folder / "certificate.pem", folder / "key.pem"
-    command = [
-        need("openssl", "openssl"), "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
-        "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", str(key), "-out", str(certificate),
-    ]  # fmt: skip
-    subprocess.run(command, check=True, capture_output=True)
-    return certificate, key
+    return own_certificate(tmp_path_factory.mktemp("tls"))
 
 
 def test_tls_with_a_certificate_that_is_verified_at_several_addresses(certificate: tuple[Path, Path]) -> None:

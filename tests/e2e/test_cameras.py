@@ -22,7 +22,8 @@ from edgecolor.credentials import Secret
 from edgecolor.errors import ConfigError, SourceLostError
 from edgecolor.frame import Frame
 from edgecolor.sources import Source, SourceOptions, open_source
-from tests.conftest import DATA, ROOT, need
+from tests.certificates import own_certificate
+from tests.conftest import DATA, ROOT
 from tests.e2e.camera import Camera, GarbageCamera, HttpCamera, TlsFront
 
 PASSWORD = "s3cret/with@odd:characters"
@@ -220,14 +221,7 @@ def test_passwords_are_used_and_shown_nowhere(
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A certificate for 127.0.0.1 signed by itself, as cameras have, and its key."""
-    folder = tmp_path_factory.mktemp("tls")
-    subprocess.run(
-        [need("openssl", "openssl"), "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
-         "-keyout", "key.pem", "-out", "certificate.pem", "-subj", "/CN=camera", "-addext", "subjectAltName=IP:127.0.0.1"],
-        check=True, capture_output=True, cwd=folder,
-    )
-    return folder / "certificate.pem", folder / "key.pem"
+    return own_certificate(tmp_path_factory.mktemp("tls"))
 
 
 @pytest.mark.parametrize("kind", ["rtsps", "https"])

@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from edgecolor.archive.manifest import Manifest
+from tests.certificates import own_certificate
 from tests.conftest import ROOT
 from tests.e2e.test_archive import parts, pictures, until
 from tests.e2e.test_colorize import colorize, command, environment, files
@@ -41,13 +42,16 @@ work.Worker.perform = perform
 class Dask:
     """A scheduler and its workers, each a process of its own."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, certificate: tuple[Path, Path] | None = None) -> None:
         self.folder, self.workers = folder, []
+        self.tls = [] if certificate is None else ["--tls-ca-file", str(certificate[0]), "--tls-cert", str(certificate[0]),
+                                                   "--tls-key", str(certificate[1])]  # fmt: skip
         self.started = folder / "started.txt"
         (folder / "counted.py").write_text(COUNTED)
         with socket.create_server(("127.0.0.1", 0)) as free:
-            self.address = f"tcp://127.0.0.1:{free.getsockname()[1]}"
-        self.scheduler = self._process("scheduler", "--host", "127.0.0.1", "--port", self.address.rpartition(":")[2], "--no-dashboard")
+            self.address = f"{'tls' if certificate else 'tcp'}://127.0.0.1:{free.getsockname()[1]}"
+        host = ["--protocol", "tls", "--host", "127.0.0.1"] if certificate else ["--host", "127.0.0.1"]
+        self.scheduler = self._process("scheduler", *host, "--port", self.address.rpartition(":")[2], "--no-dashboard", *self.tls)
 
     def _process(self, *arguments: str) -> subprocess.Popen[bytes]:
         variables = {"PYTHONPATH": f"{self.folder}:{ROOT}", "STARTED": str(self.started)}
@@ -60,7 +64,7 @@ class Dask:
         for _ in range(count):
             options = ["--host", "127.0.0.1", "--nthreads", "1", "--no-nanny", "--no-dashboard", "--preload", "counted.py"]
             local = self.folder / f"worker{len(self.workers)}"
-            self.workers.append(self._process("worker", self.address, *options, "--local-directory", str(local)))
+            self.workers.append(self._process("worker", self.address, *options, "--local-directory", str(local), *self.tls))
 
     def wait(self, count: int) -> None:
         from distributed import Client
@@ -75,15 +79,19 @@ class Dask:
         return [(int(process), key, int(joined)) for process, key, joined in lines]
 
 
+    def kill(self) -> None:
+        for process in (*self.workers, self.scheduler):
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            process.wait()
+
+
 @pytest.fixture
 def dask(tmp_path: Path) -> Iterator[Dask]:
     (tmp_path / "dask").mkdir()
     cluster = Dask(tmp_path / "dask")
     yield cluster
-    for process in (*cluster.workers, cluster.scheduler):
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        process.wait()
+    cluster.kill()
 
 
 def archive_of(folder: Path) -> Path:
@@ -134,6 +142,43 @@ def test_what_no_cluster_can_do_is_said_before_any_work(tmp_path: Path, dask: Da
     assert done.returncode == 1 and "has no workers; start some" in done.stderr and files(tmp_path / "out") == []
     done = colorize(archive, "-o", tmp_path / "out", "--scheduler", "tcp://127.0.0.1:1")
     assert done.returncode == 1 and "tcp://127.0.0.1:1: no scheduler answers there" in done.stderr and files(tmp_path / "out") == []
+
+
+def test_a_cluster_behind_certificates(tmp_path: Path) -> None:
+    (tmp_path / "dask").mkdir()
+    certificate, key = own_certificate(tmp_path)
+    (tmp_path / "other").mkdir()
+    stranger, its_key = own_certificate(tmp_path / "other")
+    archive, out = pictures(tmp_path / "in", 6), tmp_path / "out"
+
+    ended: list[subprocess.CompletedProcess[str]] = []
+
+    def run(authority: Path | None, own: Path, private: Path) -> subprocess.CompletedProcess[str]:
+        names = {"CA_FILE": authority, "CLIENT__CERT": own, "CLIENT__KEY": private} if authority else {}
+        variables = {f"DASK_DISTRIBUTED__COMM__TLS__{name}": str(path) for name, path in names.items()}
+        wanted = command(archive, "-o", out, "--scheduler", dask.address)[:-2]
+        return subprocess.run(wanted, env={**environment(), **variables}, capture_output=True, text=True, timeout=DEADLINE_S, check=False)
+
+    def served() -> bool:
+        ended.append(run(certificate, certificate, key))
+        return "has no workers" not in ended[-1].stderr
+
+    dask = Dask(tmp_path / "dask", (certificate, key))
+    try:
+        dask.start(1)
+        none = run(None, certificate, key)
+        assert none.returncode == 2 and "names no certificates" in none.stderr, none.stderr
+        wrong = run(certificate, key, certificate)
+        assert wrong.returncode == 2 and "can not be used" in wrong.stderr, wrong.stderr
+        for authority in (certificate, stranger):  # who calls is a stranger, then the scheduler too is one to it
+            refused = run(authority, stranger, its_key)
+            assert refused.returncode == 1 and "no scheduler answers there" in refused.stderr, refused.stderr
+            assert "Traceback" not in refused.stderr
+        assert not out.exists() or files(out) == []
+        until(served, "the worker does not come")
+    finally:
+        dask.kill()
+    assert ended[-1].returncode == 0 and files(out) == files(archive), ended[-1].stderr
 
 
 @pytest.mark.parametrize(
