@@ -168,12 +168,12 @@ def _average(arguments: argparse.Namespace) -> None:
     import shutil
 
     from convert.train import BINS
-    from convert.weights import WEIGHTS, average_networks, load_network, save_network
+    from convert.weights import WEIGHTS, average_networks, load_network, recipe_of, save_network
 
     mean = average_networks([load_network(arguments.run / stage / WEIGHTS) for stage in arguments.stages])
     arguments.out.mkdir(parents=True, exist_ok=True)
-    recipe = json.loads((arguments.run / "config.json").read_text())
-    (arguments.out / "config.json").write_text(json.dumps({**recipe, "averaged": arguments.stages}, indent=1) + "\n")
+    recipe = {**recipe_of(arguments.run / WEIGHTS), "averaged": arguments.stages}
+    (arguments.out / "config.json").write_text(json.dumps(recipe, indent=1) + "\n")
     if (arguments.run / BINS).exists():
         shutil.copy(arguments.run / BINS, arguments.out / BINS)
     print(save_network(mean, arguments.out / WEIGHTS))
@@ -274,11 +274,13 @@ def _edgetpu(arguments: argparse.Namespace) -> None:
 def _pack(arguments: argparse.Namespace) -> None:
     import shutil
 
+    from convert.files import write_file
     from convert.train import BINS
-    from convert.weights import WEIGHTS, load_network, save_network
+    from convert.weights import WEIGHTS, load_network, recipe_of, save_network
 
     save_network(load_network(arguments.run / WEIGHTS), arguments.out, "float16")
-    shutil.copy(arguments.run / "config.json", arguments.out.with_suffix(".config.json"))
+    recipe = recipe_of(arguments.run / WEIGHTS)
+    write_file(arguments.out.with_suffix(".config.json"), (json.dumps(recipe, indent=1) + "\n").encode())
     if (arguments.run / BINS).exists():  # the seed network has none
         shutil.copy(arguments.run / BINS, arguments.out.with_suffix(".bins.npy"))
     print(arguments.out)

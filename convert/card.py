@@ -52,7 +52,7 @@ def write_cards(
         "weights_sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
         "seed": recipe["seed"],
         "data": {**recipe["data"], "pictures": pictures, "representative": representative},
-        "recipe": {key: recipe[key] for key in ("start", "bins", "ema", "stage", "averaged") if recipe.get(key)},
+        "recipe": {key: recipe[key] for key in ("start", "bins", "ema", "stage", "averaged", "spent") if recipe.get(key)},
         **(more or {}),
     }
     names = ((done.int8, done.int8.stem), (done.float32, f"{done.int8.stem}-float"))

@@ -31,6 +31,7 @@ from convert.narrow import narrow
 from convert.network import DecoderWidths, EncoderForm, build_decoder, build_edgecolor, build_encoder, build_seed, encoder_block
 from convert.plot import plot_log
 from convert.sampler import Sampler, some_pixels
+from convert.spent import Spent, note_spent
 from convert.weights import WEIGHTS, copy_weights, load_network, save_network, widen
 from edgecolor.color import ab_to_chroma, rgb_to_lab, ycbcr_to_rgb
 from edgecolor.errors import ConfigError
@@ -295,10 +296,10 @@ class Run:
         if critic is not None:
             critic.optimizer.build(critic.trainable_variables)
             optimizers.append(critic.optimizer)
-        average, start = Average(model, self.config.ema), 0
+        average, start, spent = Average(model, self.config.ema), 0, Spent()
         state = folder / "state.npz"
         if state.exists():
-            start = self._restore(state, model, optimizers, average)
+            start, spent = self._restore(state, model, optimizers, average)
         alone = _batches_per_second(make, start) * stage.batch
         began, done = time.monotonic(), 0
         self.step_seconds = []
@@ -316,32 +317,33 @@ class Run:
                 done += stage.batch
                 last = step + 1 == stage.steps
                 if last or (step + 1) % self.config.checkpoint_every == 0:
-                    self._checkpoint(state, step + 1, model, optimizers, average)
+                    self._checkpoint(state, step + 1, model, optimizers, average, spent.until_now())
                 if last or (step + 1) % self.config.validate_every == 0:
                     network = finish(average.values)
                     save_network(network, folder / WEIGHTS)
                     figures = self.validation.run(network, stage.size, folder / f"sheet-{step + 1:06d}.jpg")
                     speeds = {"pictures_per_second": done / (time.monotonic() - began), "pictures_per_second_without_network": alone}
                     self._log({"stage": stage.name, "step": step + 1, "loss": loss, **speeds, **figures})
+        note_spent(self.folder, stage.name, stage.steps * stage.batch, spent.until_now())
         finish(average.values)
 
     @staticmethod
-    def _checkpoint(path: Path, step: int, model: keras.Model, optimizers: list[Any], average: Average) -> None:
+    def _checkpoint(path: Path, step: int, model: keras.Model, optimizers: list[Any], average: Average, spent: list[float]) -> None:
         part = path.with_name("part.npz")
         arrays = {f"weight{i}": w for i, w in enumerate(model.get_weights())}
         arrays |= {f"optimizer{i}": np.asarray(v) for i, v in enumerate(v for o in optimizers for v in o.variables)}
         arrays |= {f"average{i}": v for i, v in enumerate(average.values)}
-        np.savez(part, step=step, **arrays)
+        np.savez(part, step=step, spent=spent, **arrays)
         part.rename(path)
 
     @staticmethod
-    def _restore(path: Path, model: keras.Model, optimizers: list[Any], average: Average) -> int:
+    def _restore(path: Path, model: keras.Model, optimizers: list[Any], average: Average) -> tuple[int, Spent]:
         with np.load(path) as saved:
             model.set_weights([saved[f"weight{i}"] for i in range(len(model.get_weights()))])
             for i, variable in enumerate(v for o in optimizers for v in o.variables):
                 variable.assign(saved[f"optimizer{i}"])
             average.values = [saved[f"average{i}"] for i in range(len(average.values))]
-            return int(saved["step"])
+            return int(saved["step"]), Spent(*map(float, saved["spent"]))
 
     def _log(self, row: dict[str, Any]) -> None:
         path = self.folder / "log.csv"

@@ -10,6 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from convert.spent import SPENT
 from edgecolor.errors import ConfigError, ModelError
 
 WEIGHTS = "weights.keras"  # what every run, and every stage of one, calls its averaged weights
@@ -18,13 +19,14 @@ WEIGHTS = "weights.keras"  # what every run, and every stage of one, calls its a
 def recipe_of(weights: Path) -> dict[str, Any]:
     """The configuration that belongs to saved weights: NAME.config.json beside packed ones, config.json in their run's folder.
 
-    Raises ConfigError when there is none.
+    With "spent", what the run's stages took, where that is known. Raises ConfigError when there is none.
     """
     places = [weights.with_suffix(".config.json"), weights.parent / "config.json", weights.parent.parent / "config.json"]
     for path in places:
         if path.is_file():
             recipe: dict[str, Any] = json.loads(path.read_text())
-            return recipe
+            spent = path.with_name(SPENT)
+            return {**recipe, "spent": json.loads(spent.read_text())} if spent.is_file() else recipe
     raise ConfigError(f"{places[0].name} is missing beside {weights}: the configuration that its run saved (or config.json in its folder)")
 
 

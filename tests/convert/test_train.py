@@ -112,6 +112,9 @@ def test_a_run_leaves_weights_log_config_and_sheets(straight: Path) -> None:
     assert (straight / "0-features" / "sheet-000004.jpg").stat().st_size > 1000
     assert (straight / "log.png").stat().st_size > 10_000
     assert json.loads((straight / "config.json").read_text())["stage"][1]["name"] == "whole"
+    spent = json.loads((straight / "spent.json").read_text())
+    assert [(stage, took["pictures"]) for stage, took in spent.items()] == [("features", 6 * 4), ("whole", 4 * 4)], spent
+    assert all(0 < took["hours"] < 1 and took["processor_hours"] > 0 for took in spent.values())
     assert keras.models.load_model(straight / "weights.keras", compile=False).count_params() > 2_000_000
 
 
@@ -190,6 +193,7 @@ def test_packed_weights_are_small_and_say_the_same(straight: Path, packed: Path,
     from convert.export import inference_network
 
     assert np.load(packed.with_suffix(".bins.npy")).shape == (8, 2)
+    assert set(json.loads(packed.with_suffix(".config.json").read_text())["spent"]) == {"features", "whole"}
     assert packed.stat().st_size < 0.55 * (straight / "weights.keras").stat().st_size
     x = np.random.default_rng(0).uniform(-1, 1, (1, 64, 64, 1)).astype(np.float32)
     whole, half = (np.asarray(inference_network(p, (64, 64)).predict_on_batch(x)) for p in (straight / "weights.keras", packed))
