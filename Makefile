@@ -46,6 +46,7 @@ lint: setup-dev
 
 pictures: setup-dev
 	$(DEV)/python -m convert sheet edgecolor --data tests/data/pictures -o models/before-after.jpg
+	$(DEV)/python -m convert sheet edgecolor --data tests/data/failures -o models/failures.jpg
 
 benchmark: setup-dev
 	$(DEV)/edgecolor benchmark

@@ -29,6 +29,8 @@ _INTERVALS = (
     "the same ones for every row"
 )
 
+_LEAST_PER_SOURCE = 10
+
 
 def _table(head: list[str], body: list[list[str]]) -> list[str]:
     return ["| " + " | ".join(head) + " |", "|---" * len(head) + "|", *("| " + " | ".join(cells) + " |" for cells in body)]
@@ -49,6 +51,25 @@ def _scores(scores: DataScores) -> list[str]:
     title = f"### {scores.name}, {len(scores.pictures)} pictures"
     lines = [title, "", *_table(head, plain), "", f"{_INTERVALS}:", "", *_table(head, ranges), ""]
     return lines + [f"{int8}: mean |ab difference| from its float network {value:.2f}" for int8, value in scores.from_float.items()]
+
+
+def _sources(scores: DataScores) -> list[str]:
+    """What the averages hide: ab distance / gray's where names begin with their source, as in ``source-number.jpg``."""
+    members: dict[str, list[int]] = {}
+    for index, name in enumerate(scores.pictures):
+        source, dash, _ = Path(name).name.rpartition("-")
+        if dash:
+            members.setdefault(source, []).append(index)
+    large = {source: chosen for source, chosen in sorted(members.items()) if len(chosen) >= _LEAST_PER_SOURCE}
+    if len(large) < 2:
+        return []
+    rows = [name for name in scores.rows if name not in ("original", "gray")]
+    body = []
+    for source, chosen in large.items():
+        gray, *theirs = (float(scores.rows[name].each["ab_distance"][chosen].mean()) for name in ("gray", *rows))
+        body.append([source, str(len(chosen)), f"{gray:.1f}", *(f"{value / gray:.2f}" for value in theirs)])
+    title = f"By source, of which there are {_LEAST_PER_SOURCE} pictures or more: ab distance of gray, and / gray's of the others"
+    return ["", f"{title}:", "", *_table(["source", "pictures", "gray", *rows], body)]
 
 
 def _pale(scores: PaleScores) -> list[str]:
@@ -73,7 +94,7 @@ def markdown(evaluation: Evaluation) -> str:
     """All tables, and a line per bar."""
     lines = [_PROTOCOL, ""]
     for scores in evaluation.data:
-        lines += [*_scores(scores), ""]
+        lines += [*_scores(scores), *_sources(scores), ""]
     for pale in evaluation.pale:
         lines += _pale(pale)
     lines += _costs(evaluation)

@@ -343,7 +343,8 @@ class Run:
             for i, variable in enumerate(v for o in optimizers for v in o.variables):
                 variable.assign(saved[f"optimizer{i}"])
             average.values = [saved[f"average{i}"] for i in range(len(average.values))]
-            return int(saved["step"]), Spent(*map(float, saved["spent"]))
+            wall, processor = map(float, saved["spent"])
+            return int(saved["step"]), Spent(wall, processor)
 
     def _log(self, row: dict[str, Any]) -> None:
         path = self.folder / "log.csv"

@@ -11,8 +11,10 @@ from convert.__main__ import main
 from convert.bars import Bars, judge_cost, judge_pale, judge_quantization, judge_scores
 from convert.cost import Cost
 from convert.entries import open_entries
+from convert.evaluate import DataScores
 from convert.metrics import Seen
-from convert.scores import Evidence, summarize
+from convert.report import _sources
+from convert.scores import Evidence, Row, summarize
 from convert.sheet import worst_pictures
 from edgecolor.errors import ConfigError
 from tests.conftest import DATA, ROOT
@@ -197,6 +199,16 @@ def test_worst_pictures_are_ranked_by_ab_distance() -> None:
 
 
 GOOD = {"frechet_to_gray": 0.58, "psnr_gain": 0.9, "ab_to_gray": 0.86, "colorfulness_share": 0.7, "agreement_gain": 0.0}
+
+
+def test_sources_with_enough_pictures_have_a_line_each() -> None:
+    names = [f"day/street-{i}.jpg" for i in range(10)] + [f"indoor-{i}.jpg" for i in range(12)] + ["rare-1.jpg", "nameless.jpg"]
+    distances = {"gray": np.full(24, 20.0), "net": np.array([10.0] * 10 + [15.0] * 12 + [99.0] * 2)}
+    rows = {name: Row({}, {}, {"ab_distance": values}) for name, values in distances.items()}
+    scores = DataScores("mixed", tuple(names), rows, {})
+    assert _sources(scores)[3:] == ["| source | pictures | gray | net |", "|---|---|---|---|",
+                                    "| indoor | 12 | 20.0 | 0.75 |", "| street | 10 | 20.0 | 0.50 |"]  # fmt: skip
+    assert _sources(DataScores("few", tuple(names[:11]), rows, {})) == [], "one source alone is all there is"
 
 
 def test_bars_are_met_at_their_own_values_and_missed_just_beyond() -> None:
