@@ -41,6 +41,7 @@ class BinsConfig:
     """The ab-bin classification head (Zhang et al. 2016): k-means bins, soft targets, rebalancing, annealed mean."""
 
     count: int = 96
+    centers: str = ""  # a .npy of another network's bins: networks of the same ones can teach each other; empty: found, or those of start
     neighbours: int = 5
     sigma: float = 5.0  # CIELAB units
     rebalance: float = 0.5  # 0: by frequency, 1: uniform over bins

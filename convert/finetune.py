@@ -34,7 +34,7 @@ from edgecolor.errors import ConfigError
 FORGETTING = 0.05  # how far a general figure may fall, as a share of itself
 _GUARDED = {"ab_distance": 1, "frechet": 1, "colorfulness": -1}  # +1: more is worse
 _SHARES = (1.0, 0.8, 0.6, 0.4, 0.2)  # how much of the way from the general weights to the site's
-_PROBE_STEPS = 12
+_PROBE_STEPS = 30
 GENERAL = "general"
 
 

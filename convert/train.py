@@ -226,9 +226,21 @@ class Run:
             return None
         path = self.folder / BINS
         if not path.exists():
-            known = [p for p in _bins_of(Path(self.config.start)) if p.exists()] if self.config.start else []
-            np.save(path, np.load(known[0]) if known else find_centers(colors, self.config.bins.count, self.config.seed))
+            np.save(path, self._centers(colors))
         return make_bins(colors, np.load(path), self.config.bins)
+
+    def _centers(self, colors: NDArray[Any]) -> NDArray[Any]:
+        given, count = self.config.bins.centers, self.config.bins.count
+        known = [Path(given)] if given else [p for p in _bins_of(Path(self.config.start)) if p.exists()] if self.config.start else []
+        if not known:
+            return find_centers(colors, count, self.config.seed)
+        try:
+            centers: NDArray[Any] = np.load(known[0])
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"bins: centers: {known[0]} can not be read ({error})") from error
+        if centers.shape != (count, 2):
+            raise ConfigError(f"bins: {known[0]} has {' x '.join(map(str, centers.shape))} numbers, not the {count} x 2 of bins.count")
+        return centers
 
     @staticmethod
     def _teacher(stage: StageConfig, bins: Bins | None) -> Teacher | None:
@@ -359,6 +371,6 @@ class Run:
 
 
 def seconds_per_step(run: Run) -> float:
-    """Train a short run and say how long a step of it takes, once everything is compiled."""
+    """Train a short run and say how long a step of it takes, once everything is compiled and memory has been touched."""
     run.train()
-    return float(np.median(run.step_seconds[len(run.step_seconds) // 2 :]))
+    return float(np.median(run.step_seconds[len(run.step_seconds) * 2 // 3 :]))

@@ -246,6 +246,17 @@ def test_stages_are_averaged_into_a_run_that_can_be_packed(straight: Path, folde
     assert (folder / "averaged.bins.npy").exists() and (folder / "averaged.config.json").exists()
 
 
+def test_bins_of_another_network_are_taken_so_that_it_can_be_taught(straight: Path, folder: Path) -> None:
+    first = config(folder, "pupil")
+    colors = np.zeros((4, 2), np.float32)
+    given = dataclasses.replace(first, bins=dataclasses.replace(first.bins, centers=str(straight / "bins.npy")))
+    assert (Run(given)._centers(colors) == np.load(straight / "bins.npy")).all()
+    for wrong, message in ((folder / "none.npy", "can not be read"), (folder / "few.npy", "7 x 2 numbers, not the 8 x 2")):
+        np.save(folder / "few.npy", np.zeros((7, 2)))
+        with pytest.raises(ConfigError, match=message):
+            Run(dataclasses.replace(first, bins=dataclasses.replace(first.bins, centers=str(wrong))))._centers(colors)
+
+
 def test_networks_of_two_forms_can_not_be_averaged() -> None:
     with pytest.raises(ModelError, match="not of one form"):
         average_networks([build_seed(64), build_edgecolor(64, 4)])
