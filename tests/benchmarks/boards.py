@@ -11,6 +11,7 @@ camera's own decoding are left out.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import statistics
 import subprocess
@@ -61,10 +62,13 @@ class Prediction:
     between: float
 
 
-def predict(target: Target, counts: dict[str, float], size: str) -> Prediction:
-    """From instructions of the stages "reference", "network", "guess SIZE" (with the network in it) and "send SIZE"."""
+def predict(target: Target, counts: dict[str, float], size: str, model: str = "network") -> Prediction:
+    """From instructions of the stages "reference", "network", "guess SIZE" (with the network in it) and "send SIZE".
+
+    model: another network's stage, which takes the place of "network"; what goes on beside it is taken for the same.
+    """
     four_cores = target.reference_ms / counts["reference"]  # ms per instruction
-    network = counts["network"] * four_cores
+    network = counts[model] * four_cores
     rest = (counts[f"guess {size}"] - counts["network"]) * four_cores * CORES
     send = counts[f"send {size}"] * four_cores * CORES
     return Prediction(network, 1000 / (network + rest + send), 1000 / send)
@@ -95,18 +99,19 @@ def count(cpu: str, wheel: Path, models: Sequence[Path] = ()) -> dict[str, float
 
 def table(counts: dict[str, dict[str, float]], models: Sequence[str] = ()) -> str:
     """Markdown: counts and predictions. counts: processor -> stage -> instructions. models: names of further networks."""
-    names = ["MobileNetV2-1.0-224 int8", "our network", *models, *(f"{what} {s}" for s in SIZES for what in ("a guess", "a frame sent"))]
+    names = ["MobileNetV2-1.0-224 int8", "ours", *models, *(f"{what} {s}" for s in SIZES for what in ("a guess", "a frame sent"))]
     rows = ["Counted, million instructions in one thread:", "", f"| processor | {' | '.join(names)} |", "|---" * (1 + len(names)) + "|"]
     columns = ["reference", "network", *models, *(f"{what} {size}" for size in SIZES for what in ("guess", "send"))]
     rows += [f"| {cpu} | " + " | ".join(f"{found[column] / 1e6:.2f}" for column in columns) + " |" for cpu, found in counts.items()]
     rows += ["", "Predicted, not measured on boards: instructions x published time / instructions of MobileNetV2:", "",
-             "| board | MobileNetV2, ms | our network, ms | "
+             "| board | MobileNetV2, ms | network | its ms | "
              + " | ".join(f"{s}: fps, a guess for every frame | {s}: fps sent by one core, guesses beside it" for s in SIZES) + " |",
-             "|---" * (3 + 2 * len(SIZES)) + "|"]
-    for target in TARGETS:
-        predictions = [predict(target, counts[target.cpu], size) for size in SIZES]
+             "|---" * (4 + 2 * len(SIZES)) + "|"]
+    for target, model in itertools.product(TARGETS, ("network", *models)):
+        predictions = [predict(target, counts[target.cpu], size, model) for size in SIZES]
         cells = " | ".join(f"{p.every_frame:.0f} | {p.between:.0f}" for p in predictions)
-        rows.append(f"| {target.name} | {target.reference_ms:.3g} | {predictions[0].network_ms:.3g} | {cells} |")
+        name = "ours" if model == "network" else model
+        rows.append(f"| {target.name} | {target.reference_ms:.3g} | {name} | {predictions[0].network_ms:.3g} | {cells} |")
     return "\n".join([*rows, "", *(f"- {target.name}: {target.source}." for target in TARGETS)])
 
 

@@ -49,5 +49,8 @@ def test_the_table_names_every_board_with_its_source_and_says_predicted() -> Non
     assert {target.name for target in TARGETS} == {"Zero 2 W", "Pi 4", "Pi 5"}
     for target in TARGETS:
         assert f"| {target.name} | " in text and f"- {target.name}: {target.source}." in text
-    rows = [line for line in text.splitlines() if line.startswith("|")]
-    assert len({line.count("|") for line in rows}) == 1, "every row has as many cells as the head"
+    with_small = table({target.cpu: {**COUNTS, "small": 40e6} for target in TARGETS}, ["small"])
+    assert "| Zero 2 W | 42 | ours | 42 |" in with_small and "| Zero 2 W | 42 | small | 16.8 |" in with_small
+    for part in with_small.split("Predicted, not measured"):
+        rows = [line for line in part.splitlines() if line.startswith("|")]
+        assert len(rows) > 2 and len({line.count("|") for line in rows}) == 1, "every row has as many cells as the head"
