@@ -81,12 +81,13 @@ def choose(
     runtime: str | None = None, threads: int | None = None, delegate: str | None = None, *, folders: Sequence[Path] = MODEL_FOLDERS,
     enough: float = ENOUGH_PER_SECOND,
 ) -> Choice:
-    """The model nearest to true colours that makes ``enough`` guesses a second on this board; else the fastest.
+    """The model whose pictures look most like real ones, of those that make ``enough`` guesses a second on this board; else the fastest.
 
-    By mean ab distance on their cards. The baseline never counts. Raises AssetNotFoundError when there is no model to choose from.
+    By the Frechet distance on their cards: the mean ab distance is least where colours are dull. The baseline never counts.
+    Raises AssetNotFoundError when there is no model to choose from.
     """
     scored = [(distance, listed.model) for listed in list_models(folders)
-              if listed.model and listed.name != _BASELINE and (distance := score(listed.model, "ab_distance")) is not None]
+              if listed.model and listed.name != _BASELINE and (distance := score(listed.model, "frechet")) is not None]
     if not scored:
         raise AssetNotFoundError("auto: none with scores on its card can be used; see `edgecolor models`, or install edgecolor again")
     models = [model for _, model in sorted(scored, key=lambda pair: pair[0])]

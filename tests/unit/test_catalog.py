@@ -19,7 +19,7 @@ def shelve(folder: Path, name: str, distance: float | None, source: str = "seed"
     """Put a copy of a shipped model on a shelf under another name, with this mean ab distance on its card."""
     shutil.copy(MODELS / f"{source}.tflite", folder / f"{name}.tflite")
     card = json.loads((MODELS / f"{source}.json").read_text())
-    card |= {"name": name, "scores": {} if distance is None else {"val": {"int8": {"ab_distance": distance}}}}
+    card |= {"name": name, "scores": {} if distance is None else {"val": {"int8": {"frechet": distance}}}}
     (folder / f"{name}.json").write_text(json.dumps(card))
 
 
