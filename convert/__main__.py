@@ -62,6 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--pale", type=Path, action="append", default=[], help="folder of pictures that should stay pale")
     evaluate.add_argument("--size", type=_size, default=(192, 192), help="input size of .keras networks (default 192)")
     evaluate.add_argument("--limit", type=int, default=0, help="score at most this many pictures of each folder")
+    evaluate.add_argument("--small", nargs="+", default=[], metavar="ROW", help="with --bars: int8 models to judge as small networks")
     evaluate.add_argument("--bars", action="store_true", help="judge int8 models by the project's bars (in full on the first --data)")
     evaluate.add_argument("--reference", type=Path, help="int8 .tflite that times are compared with (default: the benchmarks' MobileNetV2)")
     evaluate.add_argument("--json", type=Path, help="write figures, intervals and each picture's figures here")
@@ -190,7 +191,7 @@ def _evaluate(arguments: argparse.Namespace) -> None:
     entries = open_entries(arguments.models, arguments.size)
     evaluation = evaluate(
         entries, arguments.data, arguments.reference or REFERENCE, pale=arguments.pale, limit=arguments.limit,
-        bars=Bars() if arguments.bars else None,
+        bars=Bars() if arguments.bars else None, small=arguments.small,
     )
     print(markdown(evaluation))
     save(evaluation, arguments.markdown, arguments.json)

@@ -26,6 +26,13 @@ class Bars:
     elsewhere: float = 0.7  # the share of each gain that must remain on pictures of other sources
 
 
+# A small network is judged beside the large one of the same evaluation, and must beat gray in each of these (-1: less is better).
+SMALL = Bars(to_reference=0.4, parameters=1_000_000)
+SMALL_FRECHET, SMALL_AB = 1.35, 1.06  # at most so many times the large one's
+_BETTER_THAN_GRAY = {"psnr": 1, "psnr_pooled": 1, "ab_distance": -1, "ciede2000": -1, "auc": 1, "colorfulness_difference": -1,
+                     "frechet": -1, "agreement": 1}  # fmt: skip
+
+
 @dataclass(frozen=True)
 class Verdict:
     """One bar, met or not. data: the data set's name, empty for a cost. row: the model's."""
@@ -66,6 +73,17 @@ def judge_scores(data: str, row: str, figures: Figures, first: bool, bars: Bars 
         _at_most(data, row, "ab distance / gray's", figures["ab_to_gray"], round(1 - share * (1 - bars.ab_to_gray), 4)),
         Verdict(data, row, "colourfulness / the originals'", colorful, f"{low:.2f} to {high:.2f}", low <= colorful <= high),
         _at_least(data, row, "top-1 agreement - gray's", figures["agreement_gain"], bars.agreement_gain),
+    ]
+
+
+def judge_small(data: str, row: str, figures: Figures, large: Figures, gray: Figures) -> list[Verdict]:
+    """Bars of a small int8 row on the set that they are meant for, beside the large int8 row and gray."""
+    better = [Verdict(data, row, f"{key} beside gray's {gray[key]:.3f}", figures[key], "better", sign * (figures[key] - gray[key]) > 0)
+              for key, sign in _BETTER_THAN_GRAY.items()]
+    return [
+        _at_most(data, row, "Frechet / the large network's", figures["frechet"] / large["frechet"], SMALL_FRECHET),
+        _at_most(data, row, "ab distance / the large network's", figures["ab_distance"] / large["ab_distance"], SMALL_AB),
+        *better,
     ]
 
 

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from convert.bars import Bars, Verdict, judge_cost, judge_pale, judge_quantization, judge_scores
+from convert.bars import SMALL, Bars, Verdict, judge_cost, judge_pale, judge_quantization, judge_scores, judge_small
 from convert.cost import Cost, measure_costs
 from convert.dataset import PictureFile, list_pictures
 from convert.entries import Entry, float_partner, gray_picture
@@ -121,18 +121,25 @@ def score_pale(name: str, files: list[PictureFile], entries: list[Entry]) -> Pal
     return PaleScores(name, tuple(file.name for file in files), {row: float(np.mean(values)) for row, values in each.items()}, each)
 
 
-def _verdicts(entries: list[Entry], data: list[DataScores], pale: list[PaleScores], costs: dict[str, Cost], bars: Bars) -> list[Verdict]:
+def _verdicts(
+    entries: list[Entry], data: list[DataScores], pale: list[PaleScores], costs: dict[str, Cost], bars: Bars, small: list[str]
+) -> list[Verdict]:
     found = []
-    for entry in (entry for entry in entries if entry.kind == "int8" and entry.asked):
+    judged = [entry for entry in entries if entry.kind == "int8" and entry.asked]
+    large = next((entry.name for entry in judged if entry.name not in small), "")
+    for entry in judged:
         partner = float_partner(entry, entries)
         for index, scores in enumerate(data):
             figures = scores.rows[entry.name].figures
-            found += judge_scores(scores.name, entry.name, figures, index == 0, bars)
+            if entry.name not in small:
+                found += judge_scores(scores.name, entry.name, figures, index == 0, bars)
+            elif index == 0:
+                found += judge_small(scores.name, entry.name, figures, scores.rows[large].figures, scores.rows["gray"].figures)
             if partner:
                 real, apart = scores.rows[partner.name].figures, scores.from_float[entry.name]
                 found += judge_quantization(scores.name, entry.name, figures, real, apart, bars)
         found += [judge_pale(scores.name, entry.name, scores.chroma[entry.name], bars) for scores in pale]
-        found += judge_cost(entry.name, costs[entry.name], bars)
+        found += judge_cost(entry.name, costs[entry.name], SMALL if entry.name in small else bars)
     return found
 
 
@@ -150,21 +157,26 @@ def data_name(folder: Path) -> str:
 
 
 def evaluate(
-    entries: list[Entry], data: list[Path], reference: Path, *, pale: list[Path] | None = None, limit: int = 0, bars: Bars | None = None
+    entries: list[Entry], data: list[Path], reference: Path, *, pale: list[Path] | None = None, limit: int = 0, bars: Bars | None = None,
+    small: list[str] | None = None,
 ) -> Evaluation:
     """Score every entry on every data set, first the ones with colour, then the pale ones, and measure its cost.
 
-    bars: judge the int8 entries that were asked for by them; the first of ``data`` is the set that they are meant for. Raises ConfigError
-    when two data sets have one name, PictureError for a picture that can not be read.
+    bars: judge the int8 entries that were asked for by them; the first of ``data`` is the set that they are meant for. small: rows that
+    are judged as small networks. Raises ConfigError when two data sets have one name, or ``small`` names no such row, PictureError for a
+    picture that can not be read.
     """
     pale = pale or []
     names = [data_name(folder) for folder in (*data, *pale)]
     if len(set(names)) < len(names):
         raise ConfigError(f"two data sets have one name: {', '.join(names)}")
+    small, judged = small or [], [entry.name for entry in entries if entry.kind == "int8" and entry.asked]
+    if small and not (set(small) <= set(judged) and set(judged) - set(small)):
+        raise ConfigError(f"small: {', '.join(small)}: these must be int8 rows, beside a large one; of {', '.join(judged) or 'none'}")
     judge = Judge()
     scores = [score(data_name(folder), choose_pictures(folder, limit), entries, judge) for folder in data]
     pales = [score_pale(data_name(folder), choose_pictures(folder, limit), entries) for folder in pale]
     costs = measure_costs(entries, reference)
-    verdicts = _verdicts(entries, scores, pales, costs, bars) if bars else []
+    verdicts = _verdicts(entries, scores, pales, costs, bars, small) if bars else []
     notes = _notes(entries, costs) if bars else []
     return Evaluation(tuple(scores), tuple(pales), costs, tuple(verdicts), tuple(notes))

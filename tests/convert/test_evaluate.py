@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from convert.__main__ import main
-from convert.bars import Bars, judge_cost, judge_pale, judge_quantization, judge_scores
+from convert.bars import SMALL, Bars, judge_cost, judge_pale, judge_quantization, judge_scores, judge_small
 from convert.cost import Cost
 from convert.entries import open_entries
 from convert.evaluate import DataScores
@@ -145,6 +145,12 @@ def test_a_bar_that_can_not_be_judged_is_said_to_be_open(toy: Toy, tmp_path: Pat
     assert "name toy-float.tflite too" in said and "time was not judged" in said and "python -m convert reference" in said
 
 
+def test_what_is_small_is_said_of_a_row_beside_a_large_one(toy: Toy, capsys: pytest.CaptureFixture[str]) -> None:
+    for small in ("toy.tflite", "other.tflite"):
+        assert main(["evaluate", str(toy.int8), "--data", str(PICTURES), "--bars", "--small", small]) == 2
+        assert "must be int8 rows, beside a large one" in capsys.readouterr().err
+
+
 def test_the_baseline_is_one_row_however_it_is_named(toy: Toy) -> None:
     for named in ("seed", str(ROOT / "models" / "seed.tflite")):
         entries = open_entries([str(toy.int8), named, str(toy.int8)], (64, 64))
@@ -232,6 +238,19 @@ def test_bars_of_quantization_cost_and_pale_pictures() -> None:
     assert [v.passed for v in judge_cost("m", Cost(4_000_001, 1, 1, 1.0, 1.31))] == [False, False]
     assert [v.passed for v in judge_cost("m", Cost(4_000_000, 1, 1, None, None), Bars())] == [True]
     assert judge_pale("paper", "m", 5.99).passed and not judge_pale("paper", "m", 6.0).passed
+
+
+def test_a_small_network_is_judged_beside_the_large_one_and_gray() -> None:
+    gray = {"psnr": 22.0, "psnr_pooled": 20.0, "ab_distance": 17.0, "ciede2000": 11.0, "auc": 0.88, "colorfulness_difference": 40.0,
+            "frechet": 160.0, "agreement": 0.6}  # fmt: skip
+    large = {"ab_distance": 14.0, "frechet": 80.0}
+    good = {"psnr": 22.1, "psnr_pooled": 20.1, "ab_distance": 14.84, "ciede2000": 10.9, "auc": 0.881, "colorfulness_difference": 39.0,
+            "frechet": 108.0, "agreement": 0.601}  # fmt: skip
+    assert all(verdict.passed for verdict in judge_small("val", "s", good, large, gray))
+    for figure, beyond in (("ab_distance", 14.85), ("frechet", 108.1), ("psnr", 22.0), ("psnr_pooled", 19.9), ("ciede2000", 11.1),
+                           ("auc", 0.88), ("colorfulness_difference", 41.0), ("agreement", 0.6)):  # fmt: skip
+        assert [v.passed for v in judge_small("val", "s", {**good, figure: beyond}, large, gray)].count(False) == 1, figure
+    assert [v.passed for v in judge_cost("s", Cost(1_000_001, 1, 1, 1.0, 0.41), SMALL)] == [False, False]
 
 
 def test_json_holds_no_number_that_json_has_not(written: Path) -> None:
