@@ -47,6 +47,7 @@ lint: setup-dev
 pictures: setup-dev
 	$(DEV)/python -m convert sheet edgecolor --data tests/data/pictures -o models/before-after.jpg
 	$(DEV)/python -m convert sheet edgecolor --data tests/data/failures -o models/failures.jpg
+	$(DEV)/python -m convert sheet seed edgecolor-tiny edgecolor --data tests/data/pictures -o models/compared.jpg
 
 benchmark: setup-dev
 	$(DEV)/edgecolor benchmark

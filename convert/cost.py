@@ -15,6 +15,7 @@ from convert.export import count_macs
 from convert.operators import inspect
 from edgecolor import benchmark
 from edgecolor.colorizer import TfliteNetwork
+from edgecolor.quantization import quantize
 
 REFERENCE = Path(__file__).parent.parent / "tests" / "benchmarks" / "mobilenet_v2_1.0_224_int8.tflite"
 _ROUNDS = 40
@@ -43,8 +44,11 @@ def measure_costs(entries: list[Entry], reference: Path, rounds: int = _ROUNDS) 
     stages: dict[str, Callable[[], Any]] = {}
     for entry in entries:
         if entry.kind != "keras":
-            network = TfliteNetwork(entry.path, None, 1, None)
-            stages[entry.name] = functools.partial(network, rng.integers(0, 256, network.size).astype(np.uint8), "full")
+            # Like the reference: the network alone, from its input tensor to its output tensor.
+            interpreter = TfliteNetwork(entry.path, None, 1, None).interpreter
+            taken, real = interpreter.input, rng.uniform(-1, 1, interpreter.input.shape)
+            given = quantize(real, taken.scale, taken.zero_point) if taken.scale else real.astype(taken.dtype)
+            stages[entry.name] = functools.partial(interpreter.invoke, given)
     if reference.is_file():
         scale = benchmark.load_reference(reference, None, 1)
         noise = rng.integers(-128, 128, scale.input.shape).astype(scale.input.dtype)

@@ -31,7 +31,7 @@ def lying(tmp_path: Path) -> Callable[[Callable[[dict[str, Any]], Any]], Path]:
 
 
 def test_shipped_models_load() -> None:
-    for name in ("edgecolor", "seed"):
+    for name in ("edgecolor", "edgecolor-tiny", "seed"):
         model = load_model(name)
         assert model.name == name and len(model.content) == model.card["bytes"]
 
