@@ -41,8 +41,8 @@ def test_shipped_models_are_listed_once_without_their_float_copies_and_compiled_
     shelve(tmp_path, "big_edgetpu", 14.0)
     shelve(tmp_path, "seed", 15.0)
     listed = catalog.list_models([tmp_path, MODELS])
-    assert [item.name for item in listed] == ["big", "edgecolor", "seed"]
-    assert listed[2].path == tmp_path / "seed.tflite", "the first folder counts"
+    assert [item.name for item in listed] == ["big", "edgecolor", "edgecolor-tiny", "seed"]
+    assert listed[3].path == tmp_path / "seed.tflite", "the first folder counts"
     assert all(item.model is not None and item.where == "checkout" for item in listed)
 
 
