@@ -188,6 +188,8 @@ def _evaluate(arguments: argparse.Namespace) -> None:
     from convert.report import markdown, save
     from convert.sheet import contact_sheet, worst_pictures, worst_sheet
 
+    if arguments.small and not arguments.bars:
+        raise ConfigError("--small says by which bars to judge; give --bars too")
     entries = open_entries(arguments.models, arguments.size)
     evaluation = evaluate(
         entries, arguments.data, arguments.reference or REFERENCE, pale=arguments.pale, limit=arguments.limit,

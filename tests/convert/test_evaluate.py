@@ -149,6 +149,8 @@ def test_what_is_small_is_said_of_a_row_beside_a_large_one(toy: Toy, capsys: pyt
     for small in ("toy.tflite", "other.tflite"):
         assert main(["evaluate", str(toy.int8), "--data", str(PICTURES), "--bars", "--small", small]) == 2
         assert "must be int8 rows, beside a large one" in capsys.readouterr().err
+    assert main(["evaluate", str(toy.int8), "--data", str(PICTURES), "--small", "toy.tflite"]) == 2
+    assert "give --bars too" in capsys.readouterr().err
 
 
 def test_the_baseline_is_one_row_however_it_is_named(toy: Toy) -> None:
