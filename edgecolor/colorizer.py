@@ -27,7 +27,10 @@ _LOG = logging.getLogger(__name__)
 class Network(Protocol):
     """What guesses colour: takes 8-bit luma codes (S, T), gives (a*, b*) (S/4, T/4, 2) float32 in CIELAB units."""
 
-    size: tuple[int, int]  # (S, T): height and width of the input
+    @property
+    def size(self) -> tuple[int, int]:
+        """(S, T): height and width of the input."""
+        ...
 
     def __call__(self, luma: NDArray[np.uint8], color_range: ColorRange) -> NDArray[np.float32]: ...
 
@@ -36,6 +39,28 @@ def _chosen(runtime: str | None, threads: int | None, delegate: str | None) -> M
     choice = choose(runtime, threads, delegate)
     _LOG.info("model %s: %s", choice.model.name, choice.reason)
     return choice.model
+
+
+class _Loaded:
+    """A model in an interpreter, and what turns luma codes into its input."""
+
+    def __init__(self, model: Model, runtime: str | None, threads: int | None, delegate: str | None, lost: str = "") -> None:
+        self.model, self.lost = model, lost
+        self.interpreter = Interpreter(model.content, runtime, threads, delegate)
+        given, taken = self.interpreter.input, self.interpreter.output
+        model.check_contract(given, taken)
+        if given.dtype != taken.dtype or given.dtype not in (np.int8, np.float32):
+            raise ModelError(f"{model.path}: input is {given.dtype}, output {taken.dtype}; both must be int8 or both float32")
+        ranges: tuple[ColorRange, ColorRange] = ("full", "limited")
+        self._tables: dict[str, NDArray[Any]] = {
+            r: input_table(given.scale, given.zero_point, r) if given.dtype == np.int8 else lightness_input(r) for r in ranges
+        }
+
+    def __call__(self, luma: NDArray[np.uint8], color_range: ColorRange) -> NDArray[np.float32]:
+        codes = self.interpreter.invoke(self._tables[color_range][luma][None, :, :, None])[0]
+        taken, decoding = self.interpreter.output, self.model.decoding
+        ab = codes if codes.dtype == np.float32 else dequantize(codes, taken.scale, taken.zero_point)
+        return settle(ab, decoding.doubt, decoding.gain)
 
 
 class TfliteNetwork:
@@ -48,45 +73,55 @@ class TfliteNetwork:
     def __init__(
         self, model: str | Path, runtime: str | None, threads: int | None, delegate: str | None, fallback: str | None = None
     ) -> None:
-        self.lost = ""
         self._settings = runtime, threads
         wanted = load_model(model) if model != AUTO else _chosen(runtime, threads, delegate)
         self._spare = load_model(plain_path(wanted.path)) if fallback else None
         try:
-            self._use(wanted, delegate)
+            self._loaded = _Loaded(wanted, runtime, threads, delegate)
         except (DelegateMissingError, DelegateLostError) as error:
             self._fall_back(error)
-
-    def _use(self, model: Model, delegate: str | None) -> None:
-        self.model = model
-        self.interpreter = Interpreter(self.model.content, *self._settings, delegate)
-        self.model.check_contract(self.interpreter.input, self.interpreter.output)
-        given, taken = self.interpreter.input, self.interpreter.output
-        if given.dtype != taken.dtype or given.dtype not in (np.int8, np.float32):
-            raise ModelError(f"{self.model.path}: input is {given.dtype}, output {taken.dtype}; both must be int8 or both float32")
-        self.size = given.shape[1], given.shape[2]
-        self._taken, self._decoding = taken, self.model.decoding
-        ranges: tuple[ColorRange, ColorRange] = ("full", "limited")
-        self._tables: dict[str, NDArray[Any]] = {
-            r: input_table(given.scale, given.zero_point, r) if given.dtype == np.int8 else lightness_input(r) for r in ranges
-        }
 
     def _fall_back(self, error: DelegateError) -> None:
         """Use the CPU from now on; raise the error again where that is not wanted."""
         if self._spare is None:
             raise error
-        self.lost = str(error)
         _LOG.warning("colours are guessed on the CPU from now on, by %s: %s", self._spare.path.name, error)
-        self._use(self._spare, None)
+        self._loaded = _Loaded(self._spare, *self._settings, None, str(error))
+
+    @property
+    def model(self) -> Model:
+        return self._loaded.model
+
+    @property
+    def interpreter(self) -> Interpreter:
+        return self._loaded.interpreter
+
+    @property
+    def lost(self) -> str:
+        return self._loaded.lost
+
+    @property
+    def size(self) -> tuple[int, int]:
+        _, height, width, _ = self.interpreter.input.shape
+        return height, width
+
+    def identity(self) -> dict[str, str | None]:
+        """name and sha256 of the model, the delegate that it runs on (None: the CPU); delegate_lost: why not on the one asked for.
+
+        To be called in any thread: all four are of one and the same moment.
+        """
+        now = self._loaded
+        return {
+            "name": now.model.name, "sha256": str(now.model.card["sha256"]), "delegate": now.interpreter.delegate,
+            "delegate_lost": now.lost or None,
+        }
 
     def __call__(self, luma: NDArray[np.uint8], color_range: ColorRange) -> NDArray[np.float32]:
         try:
-            codes = self.interpreter.invoke(self._tables[color_range][luma][None, :, :, None])[0]
+            return self._loaded(luma, color_range)
         except DelegateLostError as error:
             self._fall_back(error)
             return self(luma, color_range)
-        ab = codes if codes.dtype == np.float32 else dequantize(codes, self._taken.scale, self._taken.zero_point)
-        return settle(ab, self._decoding.doubt, self._decoding.gain)
 
 
 @dataclass(frozen=True)

@@ -44,14 +44,11 @@ class Parts:
         return provenance.mark(None, provenance.creator_tool(self._model()))
 
     def model(self) -> dict[str, str | None]:
-        """Name and hash of the network, and the delegate that it runs on (None: the CPU); delegate_lost: why not on the one asked for."""
-        model, network = self._model(), self.colorizer.network
-        if model is None or not isinstance(network, TfliteNetwork):
-            return {"name": type(network).__name__, "sha256": None, "delegate": None, "delegate_lost": None}
-        return {
-            "name": model.name, "sha256": str(model.card["sha256"]), "delegate": network.interpreter.delegate,
-            "delegate_lost": network.lost or None,
-        }
+        """What TfliteNetwork.identity tells of the network, or the name of another kind of network."""
+        network = self.colorizer.network
+        if isinstance(network, TfliteNetwork):
+            return network.identity()
+        return {"name": type(network).__name__, "sha256": None, "delegate": None, "delegate_lost": None}
 
     def _model(self) -> Any:
         return getattr(self.colorizer.network, "model", None)
