@@ -28,17 +28,18 @@ demo: setup
 test: setup-dev lint
 	$(DEV)/python -m pytest -m "not hardware and not system"
 
-# Machines boot alone: how fast a service stops is judged there. What mostly waits then runs beside the rest.
+# Two at a time, for two cores: what mostly computes, and beside it what mostly waits, which gives way.
 BOOT := tests/system/test_boot.py
-LONG := tests/system/test_cycles.py tests/system/test_soak.py
+CYCLES := tests/system/test_cycles.py
+SOAK := tests/system/test_soak.py
 SYSTEM := $(DEV)/python -m pytest -m "system and not hardware"
+beside = nice $(SYSTEM) $(1) > build/beside.log 2>&1 & beside=$$!; $(SYSTEM) $(2); first=$$?; \
+	wait $$beside; second=$$?; cat build/beside.log; exit $$((first | second))
 
 test-system: setup-dev
-	$(SYSTEM) $(BOOT)
 	@mkdir -p build
-	@$(SYSTEM) $(LONG) > build/long.log 2>&1 & long=$$!; \
-	$(SYSTEM) $(BOOT:%=--ignore=%) $(LONG:%=--ignore=%); rest=$$?; \
-	wait $$long; long=$$?; cat build/long.log; exit $$((rest | long))
+	@$(call beside,$(CYCLES),$(BOOT))
+	@$(call beside,$(SOAK),$(addprefix --ignore=,$(BOOT) $(CYCLES) $(SOAK)))
 
 lint: setup-dev
 	$(DEV)/ruff check .
