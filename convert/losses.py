@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from convert.config import BinsConfig, StageConfig
 from convert.network import build_beholder
+from convert.norms import folded
 from edgecolor.color import lab_to_rgb_with
 from edgecolor.errors import ConfigError
 
@@ -91,7 +92,7 @@ class Perception:
     def __init__(self, lite: int) -> None:
         if lite == 0:
             raise ConfigError("perceptual_lite is 0: EfficientNet-Lite0 judges the results and must not teach them")
-        self._beholder = build_beholder(lite)
+        self._beholder = folded(build_beholder(lite))
 
     def _see(self, lightness: Any, ab: Any) -> tuple[list[Any], Any]:
         size = lightness.shape[1:3]
@@ -113,8 +114,7 @@ class Teacher:
     """A trained network with both heads that says what a picture's colours might be. Not a Keras object: the model must not own it."""
 
     def __init__(self, network: keras.Model) -> None:
-        network.trainable = False
-        self._network = network
+        self._network = folded(network)
 
     def __call__(self, x: Any) -> tuple[Any, Any]:
         """x: network input -> ab (N, h, w, 2) and logits of the bins (N, h, w, Q)."""

@@ -29,6 +29,7 @@ from convert.features import FeatureCache
 from convert.losses import Bins, ColorModel, Teacher, find_centers, make_bins
 from convert.narrow import narrow
 from convert.network import DecoderWidths, EncoderForm, build_decoder, build_edgecolor, build_encoder, build_seed, encoder_block
+from convert.norms import fused
 from convert.plot import plot_log
 from convert.sampler import Sampler, some_pixels
 from convert.spent import Spent, note_spent
@@ -259,7 +260,7 @@ class Run:
             raise ConfigError(f"stage {stage.name}: teacher: only a stage of kind 'whole' can be taught")
         own = network if self.config.start or not self.form.whole else None
         cache = FeatureCache(self.folder.parent / "cache", self.pictures, self.config, stage, own)
-        decoder = build_decoder(cache.shapes, self.config.bins.count, self.widths)
+        decoder = fused(build_decoder(cache.shapes, self.config.bins.count, self.widths))
         model = ColorModel(decoder.inputs, decoder.output)
         model.set_loss(stage, self._bins(cache.some_colors(200_000, self.config.seed)), self.config.bins.temperature)
 
