@@ -58,10 +58,11 @@ class DecodingConfig:
 
 @dataclass(frozen=True)
 class StageConfig:
-    """One stage of training. ``features``: decoder on the frozen encoder's cached features. ``whole``: the network."""
+    """One stage of training. ``whole``: the network, on pictures. On the encoder's cached features: ``features``, a decoder begun anew;
+    ``deep``, the network behind its first blocks, those up to stride 8."""
 
     name: str
-    kind: Literal["features", "whole"]
+    kind: Literal["features", "deep", "whole"]
     steps: int
     batch: int = 128
     size: int = 128  # side of the network's input
@@ -71,6 +72,7 @@ class StageConfig:
     optimizer: Literal["adamw", "adam"] = "adamw"
     learning_rate: float = 2e-3
     encoder_rate: float = 0.1  # whole: the encoder's learning rate, as a share of learning_rate
+    frozen_depthwise: bool = False  # deep, whole: so do the encoder's depthwise kernels, whose gradients take long
     frozen_blocks: int = 2  # whole: the stem and this many first blocks stay as published
     warmup: int = 300
     bins_weight: float = 1.0

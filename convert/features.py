@@ -1,4 +1,4 @@
-"""The frozen encoder's features of many random crops, computed once and kept as uint8, to train a decoder on.
+"""The frozen encoder's features of many random crops, computed once and kept as uint8, to train on what follows them.
 
 Each channel is standardized over the data and stored over +-4 deviations. Standardization is folded into the
 decoder's first 1x1 convolutions afterwards, so that nothing of it is left in the exported network.
@@ -123,9 +123,17 @@ class FeatureCache:
 
     def batch(self, rows: NDArray[Any]) -> tuple[list[NDArray[np.float32]], NDArray[np.int8]]:
         """Standardized features of ``rows``, strides 4 to 32, and ab targets (N, size/4, size/4, 2)."""
+        return self._read(rows, 4)
+
+    def _read(self, rows: NDArray[Any], count: int) -> tuple[list[NDArray[np.float32]], NDArray[np.int8]]:
         ordered = np.sort(rows)
-        taps = [(tap[ordered].astype(np.float32) - np.float32(127.5)) * np.float32(_SPAN / 127.5) for tap in self._taps]
+        taps = [(tap[ordered].astype(np.float32) - np.float32(127.5)) * np.float32(_SPAN / 127.5) for tap in self._taps[:count]]
         return taps, np.asarray(self._targets[ordered])
+
+    def shallow_batch(self, rows: NDArray[Any]) -> tuple[list[NDArray[np.float32]], NDArray[np.int8]]:
+        """Features of ``rows`` at strides 4 and 8 as the encoder gives them, and ab targets."""
+        taps, ab = self._read(rows, 2)
+        return [tap * d + m for tap, d, m in zip(taps, self.deviations, self.means, strict=False)], ab
 
     def some_colors(self, count: int, seed: int) -> NDArray[np.float32]:
         """(count, 2) ab values drawn from the targets at random."""

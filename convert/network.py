@@ -107,8 +107,13 @@ def encoder_taps(x: Any, form: EncoderForm) -> list[Any]:
     """
     x = layers.Conv2D(32, 3, 2, padding="same", use_bias=False, name="stem_conv")(x)
     x = layers.ReLU(6.0, name="stem_relu")(_norm(x, "stem_bn"))
-    taps, index = [], 0
-    for stage, (_, kernel, stride, expansion, channels) in enumerate(_STAGES):
+    return _stages(x, form, 0)
+
+
+def _stages(x: Any, form: EncoderForm, first: int) -> list[Any]:
+    """Apply an encoder's stages from number ``first`` on; returns the outputs of those that are taps."""
+    taps, index = [], sum(_depth(stage, form.lite) for stage in range(first))
+    for stage, (_, kernel, stride, expansion, channels) in list(enumerate(_STAGES))[first:]:
         depth = _depth(stage, form.lite)
         for repeat in range(min(depth, form.repeats[stage])):
             expanded = 0 if expansion == 1 else max(8, round(x.shape[-1] * expansion * form.kept[stage] / 8) * 8)
@@ -250,6 +255,13 @@ def build_decoder(tap_shapes: Sequence[tuple[int | None, int | None, int]], bins
     taps = [keras.Input(shape, name=f"tap{4 << i}") for i, shape in enumerate(tap_shapes)]
     features = decoder_features(taps, widths)
     return keras.Model(taps, _heads(features, bins, widths), name="decoder")
+
+
+def build_upper(shapes: Sequence[tuple[int | None, int | None, int]], bins: int, form: EncoderForm, widths: DecoderWidths) -> keras.Model:
+    """What follows an encoder's taps at strides 4 and 8: its deeper blocks, and the decoder with both heads."""
+    taps = [keras.Input(shape, name=f"tap{4 << i}") for i, shape in enumerate(shapes[:2])]
+    features = decoder_features([*taps, *_stages(taps[1], form, _TAP_STAGES[1] + 1)], widths)
+    return keras.Model(taps, _heads(features, bins, widths), name="upper")
 
 
 def build_edgecolor(

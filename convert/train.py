@@ -28,7 +28,16 @@ from convert.dataset import PictureCache, list_pictures, luma_of, resize, split
 from convert.features import FeatureCache
 from convert.losses import Bins, ColorModel, Teacher, find_centers, make_bins
 from convert.narrow import narrow
-from convert.network import DecoderWidths, EncoderForm, build_decoder, build_edgecolor, build_encoder, build_seed, encoder_block
+from convert.network import (
+    DecoderWidths,
+    EncoderForm,
+    build_decoder,
+    build_edgecolor,
+    build_encoder,
+    build_seed,
+    build_upper,
+    encoder_block,
+)
 from convert.norms import fused
 from convert.plot import plot_log
 from convert.sampler import Sampler, some_pixels
@@ -123,10 +132,11 @@ class Validation:
         Image.fromarray(picture).save(sheet, quality=90)
 
 
-def _feature_batch(cache: FeatureCache, stage: StageConfig, seed: int, step: int) -> Batch:
+def _feature_batch(cache: FeatureCache, read: Any, stage: StageConfig, seed: int, step: int) -> Batch:
+    """read: cache.batch or cache.shallow_batch."""
     steps = cache.rows // stage.batch
     order = np.random.default_rng((seed, 2, step // steps)).permutation(cache.rows)
-    taps, ab = cache.batch(order[step % steps * stage.batch :][: stage.batch])
+    taps, ab = read(order[step % steps * stage.batch :][: stage.batch])
     return taps, {"ab": ab.astype(np.float32), "pixels": some_pixels(np.random.default_rng((seed, 3, step)), len(ab), stage)}
 
 
@@ -173,6 +183,7 @@ class Run:
         self.widths = DecoderWidths(config.network.channels, config.network.blocks, config.network.hidden)
         self.pictures = PictureCache(self.folder.parent / "cache", config.data)
         self.validation = Validation(config)
+        self._tuned = bool(config.start) or not self.form.whole  # whether the encoder is no longer the published one
         self.step_seconds: list[float] = []  # of the stage that is, or was, trained last
 
     def network(self, weights: Path | None) -> keras.Model:
@@ -214,12 +225,13 @@ class Run:
             folder.mkdir(exist_ok=True)
             if not (folder / "done").exists():
                 network = self.network(weights)
-                train = self._train_features if stage.kind == "features" else self._train_whole
+                train = {"features": self._train_features, "deep": self._train_deep, "whole": self._train_whole}[stage.kind]
                 train(stage, self.config.seed + 1000 * index, folder, network)
                 save_network(network, folder / WEIGHTS)
                 save_network(network, self.folder / WEIGHTS)
                 (folder / "done").touch()
             weights = folder / WEIGHTS
+            self._tuned |= stage.kind != "features"
         return self.folder / WEIGHTS
 
     def _bins(self, colors: NDArray[Any]) -> Bins | None:
@@ -255,11 +267,14 @@ class Run:
             raise ConfigError(f"teacher {path}: its bins are not this run's; start from its weights, or from some that came from them")
         return Teacher(load_network(path))
 
+    def _features(self, stage: StageConfig, network: keras.Model) -> FeatureCache:
+        for name in ("perceptual", "recognition", "adversarial", "teacher"):
+            if getattr(stage, name):
+                raise ConfigError(f"stage {stage.name}: {name}: only a stage of kind 'whole' sees the pictures that it needs")
+        return FeatureCache(self.folder.parent / "cache", self.pictures, self.config, stage, network if self._tuned else None)
+
     def _train_features(self, stage: StageConfig, seed: int, folder: Path, network: keras.Model) -> None:
-        if stage.teacher:
-            raise ConfigError(f"stage {stage.name}: teacher: only a stage of kind 'whole' can be taught")
-        own = network if self.config.start or not self.form.whole else None
-        cache = FeatureCache(self.folder.parent / "cache", self.pictures, self.config, stage, own)
+        cache = self._features(stage, network)
         decoder = fused(build_decoder(cache.shapes, self.config.bins.count, self.widths))
         model = ColorModel(decoder.inputs, decoder.output)
         model.set_loss(stage, self._bins(cache.some_colors(200_000, self.config.seed)), self.config.bins.temperature)
@@ -271,33 +286,48 @@ class Run:
             cache.fold_into(network)
             return network
 
-        self._loop(stage, folder, model, set(), lambda step: _feature_batch(cache, stage, seed, step), finish)
+        self._loop(stage, folder, model, set(), lambda step: _feature_batch(cache, cache.batch, stage, seed, step), finish)
+
+    def _train_deep(self, stage: StageConfig, seed: int, folder: Path, network: keras.Model) -> None:
+        cache = self._features(stage, network)
+        upper = build_upper(cache.shapes, self.config.bins.count, self.form, self.widths)
+        copy_weights(network, upper, missing=False)
+        bins = self._bins(cache.some_colors(200_000, self.config.seed))
+        self._tune(stage, folder, upper, network, lambda step: _feature_batch(cache, cache.shallow_batch, stage, seed, step), bins)
 
     def _train_whole(self, stage: StageConfig, seed: int, folder: Path, network: keras.Model) -> None:
         shown = keras.models.clone_model(network)
-        encoder = {layer.name: encoder_block(layer.name) for layer in network.layers if encoder_block(layer.name) is not None}
-        for layer in network.layers:
-            frozen = layer.name in encoder and (encoder[layer.name] or 0) < stage.frozen_blocks
-            if frozen or isinstance(layer, keras.layers.BatchNormalization):
-                layer.trainable = False  # a batch norm then works in inference mode, as it is exported
-        model = ColorModel(network.inputs, network.output)
         sampler = Sampler(self.pictures, stage, self.config.resident)
         rng = np.random.default_rng(self.config.seed)
         colors = np.asarray(sampler.crops(rng.choice(len(self.pictures), 512, p=self.pictures.weights()), rng)[1])
         critic = build_critic(stage.size, stage.critic_rate) if stage.adversarial else None
         bins = self._bins(colors.reshape(-1, 2)[::7])
+        self._tune(stage, folder, network, shown, lambda step: sampler.batch(seed, step), bins, critic)
+        copy_weights(shown, network)
+
+    def _tune(
+        self, stage: StageConfig, folder: Path, part: keras.Model, shown: keras.Model, make: Any, bins: Bins | None,
+        critic: keras.Model | None = None,
+    ) -> None:
+        """Train a part of the network, or all of it. shown: a whole network, apart from it, which takes the averaged weights."""
+        encoder = {layer.name: encoder_block(layer.name) for layer in part.layers if encoder_block(layer.name) is not None}
+        for layer in part.layers:
+            frozen = layer.name in encoder and (encoder[layer.name] or 0) < stage.frozen_blocks
+            kept = stage.frozen_depthwise and layer.name in encoder and isinstance(layer, keras.layers.DepthwiseConv2D)
+            if frozen or kept or isinstance(layer, keras.layers.BatchNormalization):
+                layer.trainable = False  # a batch norm then works in inference mode, as it is exported
+        model = ColorModel(part.inputs, part.output)
         model.set_loss(stage, bins, self.config.bins.temperature, critic, self._teacher(stage, bins))
 
         def finish(values: list[NDArray[Any]]) -> keras.Model:
             by_path = dict(zip((v.path for v in model.weights), values, strict=True))
-            for layer in shown.layers:
+            for layer in part.layers:
                 if layer.weights:
-                    layer.set_weights([by_path[v.path] for v in network.get_layer(layer.name).weights])
+                    shown.get_layer(layer.name).set_weights([by_path[v.path] for v in layer.weights])
             return shown
 
-        slow = {layer.name for layer in network.layers if layer.weights and layer.name in encoder}
-        self._loop(stage, folder, model, slow, lambda step: sampler.batch(seed, step), finish, critic)
-        copy_weights(shown, network)
+        slow = {layer.name for layer in part.layers if layer.weights and layer.name in encoder}
+        self._loop(stage, folder, model, slow, make, finish, critic)
 
     def _loop(
         self, stage: StageConfig, folder: Path, model: ColorModel, slow: set[str], make: Any, finish: Any, critic: keras.Model | None = None

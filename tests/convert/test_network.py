@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import keras
 import numpy as np
 import pytest
 
-from convert.network import build_edgecolor, build_seed, with_input_size
+from convert.network import DecoderWidths, EncoderForm, build_edgecolor, build_seed, build_upper, with_input_size
+from convert.weights import copy_weights
 
 
 @pytest.mark.parametrize("size", [(96, 96), (96, 160)])
@@ -25,3 +27,14 @@ def test_every_relu6_follows_a_batch_norm_of_a_convolution_so_that_it_fuses() ->
 
 def test_parameters_stay_under_four_million() -> None:
     assert build_edgecolor(192, 96).count_params() < 4_000_000
+
+
+def test_the_upper_part_behind_the_shallow_taps_is_the_network() -> None:
+    form, widths = EncoderForm(repeats=(1, 1, 2, 1, 1, 1, 1)), DecoderWidths((16, 16, 8), (1, 1, 1), 8)
+    whole = build_edgecolor(64, 6, form, widths)
+    taps = keras.Model(whole.input, [whole.get_layer(f"lateral{stride}").input for stride in (4, 8)])
+    upper = build_upper([tuple(tap.shape[1:]) for tap in taps.outputs], 6, form, widths)
+    copy_weights(whole, upper, missing=False)
+    x = np.random.default_rng(1).uniform(-1, 1, (2, 64, 64, 1)).astype(np.float32)
+    for name, said in whole(x).items():
+        np.testing.assert_allclose(upper(taps(x))[name], said, atol=1e-5)

@@ -17,9 +17,9 @@ import pytest
 
 from convert.__main__ import main
 from convert.config import TrainConfig, load_config
-from convert.network import DecoderWidths, EncoderForm, build_edgecolor, build_seed
-from convert.train import Run
-from convert.weights import average_networks, widen
+from convert.network import DecoderWidths, EncoderForm, build_edgecolor, build_seed, encoder_block
+from convert.train import Average, Run
+from convert.weights import average_networks, load_network, widen
 from edgecolor import Colorizer
 from edgecolor.errors import ConfigError, ModelError
 from tests.conftest import DATA, ROOT
@@ -207,6 +207,25 @@ def test_packed_weights_are_small_and_say_the_same(straight: Path, packed: Path,
     assert (np.load(further.parent / "bins.npy") == np.load(straight / "bins.npy")).all()
     same = np.asarray(inference_network(further, (64, 64)).predict_on_batch(x))
     np.testing.assert_allclose(same, half, atol=0.05)
+
+
+def test_the_deeper_blocks_learn_from_cached_features(packed: Path, folder: Path) -> None:
+    first = config(folder, "deep")
+    stage = dataclasses.replace(first.stage[0], name="deep", kind="deep", passes=1, warmup=0, frozen_depthwise=True, encoder_rate=1.0)
+    stage = dataclasses.replace(stage, steps=Average.EVERY)  # fewer leave the average where it began
+    run = dataclasses.replace(first, start=str(packed), stage=(stage,))
+    for name in ("perceptual", "recognition", "adversarial"):
+        with pytest.raises(ConfigError, match=f"{name}: only a stage of kind 'whole'"):
+            Run(dataclasses.replace(run, stage=(dataclasses.replace(stage, **{name: 1.0}),))).train()
+    before, after = load_network(packed), load_network(train(run))
+    changed = set()
+    for layer in before.layers:
+        pairs = zip(layer.get_weights(), after.get_layer(layer.name).get_weights(), strict=True)
+        if not all(np.allclose(now, was, rtol=1e-6, atol=1e-7) for was, now in pairs):
+            changed.add(layer.name)
+    assert {"block5_expand_conv", "block15_project_conv", "lateral4", "lateral32", "bins", "ab"} <= changed
+    assert min(block for name in changed if (block := encoder_block(name)) is not None) == 5
+    assert not any(name.endswith("_bn") or (name.startswith("block") and "depthwise" in name) for name in changed)
 
 
 @pytest.mark.system  # a minute
