@@ -104,16 +104,20 @@ def test_two_hundred_files_by_two_workers_and_again(tmp_path):
 
 def test_killed_in_mid_run_and_gone_on_with(tmp_path):
     archive, out = pictures(tmp_path / "in", 120), tmp_path / "out"
+
+    def standing() -> list[str]:
+        return [name for name in files(out) if ".part" not in name]
+
     with subprocess.Popen(command(archive, "-o", out, "--jobs", "2"), env=environment(), stderr=subprocess.DEVNULL) as process:
-        until(lambda: len(files(out)) >= 10, "no outputs came")
+        until(lambda: len(standing()) >= 10, "no outputs came")
         workers = children(process.pid)
         assert len(workers) >= 2
         process.kill()
     assert process.returncode == -signal.SIGKILL
     until(lambda: not any(alive(worker) for worker in workers), "the workers outlived the run")
-    standing = [name for name in files(out) if ".part" not in name]
-    assert 10 <= len(standing) < 120
-    for name in standing:
+    left = standing()
+    assert 10 <= len(left) < 120
+    for name in left:
         decode_picture((out / name).read_bytes())
     (out / "even" / ".edgecolor-0123456789abcdef.part").write_bytes(b"half")  # as a kill at another moment leaves it
     with Manifest(out) as manifest:
@@ -121,7 +125,7 @@ def test_killed_in_mid_run_and_gone_on_with(tmp_path):
     done = colorize(archive, "-o", out, "--json")
     assert done.returncode == 0, done.stderr
     summary = events(done)[-1]
-    assert summary["finished"] >= len(standing) - 3 and summary["finished"] + summary["colorized"] == 120 and summary["failed"] == 0
+    assert summary["finished"] >= len(left) - 3 and summary["finished"] + summary["colorized"] == 120 and summary["failed"] == 0
     assert files(out) == files(archive) and not parts(out)
     assert len(Manifest(out, writing=False)) == 120
     whole = colorize(archive, "-o", tmp_path / "whole")
