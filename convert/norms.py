@@ -1,8 +1,7 @@
 """Batch normalization as training is fast with it: by one operator where its statistics are learnt, none where nothing of it is.
 
-Keras puts it together from some ten operators in training and four after it, each a pass over memory, some of them on one core: on a
-processor that is half of the time of a decoder's training step. TensorFlow has one operator for all of them. XLA, under JAX, fuses them
-by itself.
+Keras puts it together from some ten operators in training and four after it, each a pass over memory, some of them on one core.
+TensorFlow has one operator for all of them. XLA, under JAX, fuses them by itself.
 """
 
 from __future__ import annotations

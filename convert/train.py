@@ -18,13 +18,11 @@ from typing import Any
 import keras
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 from tqdm import tqdm
 
-from convert.augment import network_input
 from convert.config import StageConfig, TrainConfig
 from convert.critic import build_critic, teach
-from convert.dataset import PictureCache, list_pictures, luma_of, resize, split
+from convert.dataset import PictureCache
 from convert.features import FeatureCache
 from convert.losses import Bins, ColorModel, Teacher, find_centers, make_bins
 from convert.narrow import narrow
@@ -42,8 +40,8 @@ from convert.norms import fused
 from convert.plot import plot_log
 from convert.sampler import Sampler, some_pixels
 from convert.spent import Spent, note_spent
+from convert.validation import Validation
 from convert.weights import WEIGHTS, copy_weights, load_network, save_network, widen
-from edgecolor.color import ab_to_chroma, rgb_to_lab, ycbcr_to_rgb
 from edgecolor.errors import ConfigError
 
 BINS, NARROWED = "bins.npy", "narrowed.keras"
@@ -93,48 +91,12 @@ def _optimizer(stage: StageConfig, model: keras.Model, encoder_layers: set[str])
     return SlowEncoderAdamW(slow, stage.encoder_rate, learning_rate=rate, weight_decay=1e-4, clipnorm=5.0)
 
 
-class Validation:
-    """A fixed set of pictures, stretched to the network's square, compared on the output grid."""
-
-    def __init__(self, config: TrainConfig, count: int = 256) -> None:
-        if config.data.validation:
-            files = list_pictures(Path(config.data.validation))
-        else:
-            _, files = split(list_pictures(Path(config.data.train)), config.data.validation_share)
-        step = max(1, len(files) // count)
-        self._pictures = [f.read() for f in files[::step][:count]]
-
-    def run(self, network: keras.Model, size: int, sheet: Path) -> dict[str, float]:
-        """Mean ab distance and mean chroma relative to the originals', in CIELAB units; writes a contact sheet."""
-        square = np.stack([resize(p, (size, size)) for p in self._pictures])
-        small = np.stack([resize(p, (size // 4, size // 4)) for p in self._pictures])
-        luma = np.stack([luma_of(p) for p in square])
-        guess = np.concatenate(
-            [np.asarray(network.predict_on_batch(network_input(luma[i : i + 32]))["ab"], np.float32) for i in range(0, len(luma), 32)]
-        )
-        truth = rgb_to_lab(small / np.float32(255))[..., 1:]
-        self._draw(square[:32], luma[:32], guess[:32], sheet)
-        chroma = float(np.linalg.norm(guess, axis=-1).mean() / np.linalg.norm(truth, axis=-1).mean())
-        gray, mine = np.linalg.norm(truth, axis=-1).mean(), np.linalg.norm(guess - truth, axis=-1).mean()
-        return {"val_ab": float(mine), "val_ab_to_gray": float(mine / gray), "val_chroma": chroma}
-
-    @staticmethod
-    def _draw(original: Any, luma: Any, guess: Any, sheet: Path) -> None:
-        rows = []
-        for rgb, y, ab in zip(original, luma, guess, strict=True):
-            light = y / np.float32(255)
-            planes = [Image.fromarray(np.ascontiguousarray(ab[..., c])).resize(y.shape[::-1], Image.Resampling.BILINEAR) for c in range(2)]
-            lifted = np.stack([np.asarray(plane) for plane in planes], axis=-1)
-            guessed = np.clip(ycbcr_to_rgb(light, ab_to_chroma(light, lifted)), 0, 1)
-            rows.append(np.hstack([np.repeat(y[..., None], 3, 2), np.rint(guessed * 255).astype(np.uint8), rgb]))
-        height = len(rows) // 4
-        picture = np.hstack([np.vstack(rows[i * height : (i + 1) * height]) for i in range(4)]) if height else np.vstack(rows)
-        Image.fromarray(picture).save(sheet, quality=90)
-
-
 def _feature_batch(cache: FeatureCache, read: Any, stage: StageConfig, seed: int, step: int) -> Batch:
     """read: cache.batch or cache.shallow_batch."""
     steps = cache.rows // stage.batch
+    if not steps:
+        fix = f"give more pictures, more passes, or batch = {cache.rows}"
+        raise ConfigError(f"stage {stage.name}: {cache.rows} crops are cached, fewer than a batch of {stage.batch}; {fix}")
     order = np.random.default_rng((seed, 2, step // steps)).permutation(cache.rows)
     taps, ab = read(order[step % steps * stage.batch :][: stage.batch])
     return taps, {"ab": ab.astype(np.float32), "pixels": some_pixels(np.random.default_rng((seed, 3, step)), len(ab), stage)}

@@ -217,6 +217,8 @@ def test_the_deeper_blocks_learn_from_cached_features(packed: Path, folder: Path
     for name in ("perceptual", "recognition", "adversarial"):
         with pytest.raises(ConfigError, match=f"{name}: only a stage of kind 'whole'"):
             Run(dataclasses.replace(run, stage=(dataclasses.replace(stage, **{name: 1.0}),))).train()
+    with pytest.raises(ConfigError, match="fewer than a batch of 500"):
+        Run(dataclasses.replace(run, stage=(dataclasses.replace(stage, batch=500),))).train()
     before, after = load_network(packed), load_network(train(run))
     changed = set()
     for layer in before.layers:
