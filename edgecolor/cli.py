@@ -32,7 +32,7 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--model", default="edgecolor",
                        help="name of a shipped model, path of a .tflite file with its card, or auto: the best that is fast enough here")
     group.add_argument("--runtime", choices=("litert", "tflite"), help="TFLite runtime (default: the first that is installed)")
-    group.add_argument("--threads", type=int, metavar="N", help="threads of the network (default: the cores that are free)")
+    group.add_argument("--threads", type=int, metavar="N", help="threads of the network (default: one a core; tflite: one a free core)")
     group.add_argument("--delegate", metavar="NAME", help="edgetpu[:usb|:pci|:N] runs on a Coral; an absent one is an error")
 
 

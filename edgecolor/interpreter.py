@@ -16,6 +16,8 @@ import os
 import platform
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
+from time import sleep
 from typing import Any
 
 import numpy as np
@@ -48,10 +50,33 @@ def available_runtimes() -> dict[str, str]:
     return found
 
 
-def free_cores() -> int:
-    """Cores this process may use that are not busy now: more threads than that run slower, not faster."""
-    cores = len(os.sched_getaffinity(0))
-    return max(1, min(cores, round(cores - os.getloadavg()[0])))
+def free_cores(seconds: float = 0.2) -> int:
+    """Cores this process may use that are idle now, measured over ``seconds``; at least 1.
+
+    Not by the load average: for a minute that holds the work of a service's former life against its next one.
+    """
+    before = _ticks()
+    sleep(seconds)
+    pairs = zip(before, _ticks(), strict=False)
+    idle = sum((rest - rest_before) / max(1, passed - passed_before) for (rest_before, passed_before), (rest, passed) in pairs)
+    return max(1, round(idle))
+
+
+def _ticks() -> list[tuple[int, int]]:
+    """(idle, all) ticks since boot of each core this process may use, from /proc/stat (proc(5))."""
+    names = {f"cpu{core}" for core in os.sched_getaffinity(0)}
+    lines = [line.split() for line in Path("/proc/stat").read_text().splitlines()]
+    counts = [[int(count) for count in line[1:9]] for line in lines if line[0] in names]
+    return [(count[3] + count[4], sum(count)) for count in counts]  # waiting for a disk is idle too
+
+
+def usual_threads(runtime: str) -> int:
+    """How many threads a network gets that nobody chose a number for.
+
+    litert: one for each core this process may use. Threads beyond the free cores cost it little, missing ones much, and what is busy at
+    the start may not be so for the months that a service runs. tflite-runtime: the cores that are free now; with more it gets far slower.
+    """
+    return len(os.sched_getaffinity(0)) if runtime == "litert" else free_cores()
 
 
 def load_runtime(runtime: str | None) -> tuple[str, Any]:
@@ -72,7 +97,7 @@ class Interpreter:
     """A loaded model with one input and one output.
 
     model: the bytes of a .tflite file. runtime: "litert", "tflite" or None (the first installed). threads: None for
-    the cores that are free now. delegate: None for the CPU, or "edgetpu[:usb|:pci|:N]".
+    usual_threads. delegate: None for the CPU, or "edgetpu[:usb|:pci|:N]".
     Raises ModelError (not a model, compiled for a delegate that was not asked for, or not one input and output),
     RuntimeMissingError, DelegateMissingError, ModelNotCompiledError, ConfigError.
     """
@@ -81,7 +106,7 @@ class Interpreter:
         if threads is not None and threads < 1:
             raise ConfigError(f"threads is {threads}; it must be at least 1")
         self.runtime, module = load_runtime(runtime)
-        self.threads = threads or free_cores()
+        self.threads = threads or usual_threads(self.runtime)
         self.delegate = delegate
         if not delegate and edgetpu.is_compiled(model):
             raise ModelError("the model is compiled for the Edge TPU: give --delegate edgetpu, or the model that it was made from")

@@ -37,7 +37,7 @@ class NetworkConfig:
     """Which network guesses, and on what. Raises ConfigError.
 
     model: a shipped one's name, the path of a .tflite file with its card, or auto. runtime: the first that is installed when empty.
-    threads: 0 for as many as cores are free. delegate: edgetpu, edgetpu:usb, edgetpu:pci or edgetpu:N for a Coral.
+    threads: 0 for edgecolor.interpreter.usual_threads. delegate: edgetpu, edgetpu:usb, edgetpu:pci or edgetpu:N for a Coral.
     delegate_fallback: "cpu" to go on without it when it is absent or lost; otherwise that is an error.
     """
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from edgecolor.assets import load_model
 from edgecolor.errors import ConfigError, ModelError, RuntimeMissingError
-from edgecolor.interpreter import Interpreter, available_runtimes, free_cores
+from edgecolor.interpreter import Interpreter, available_runtimes, free_cores, usual_threads
 
 _BOTH = """
 import sys, numpy as np
@@ -86,12 +86,30 @@ def test_a_model_with_the_wrong_number_of_outputs_is_refused() -> None:
         Interpreter(b"TFL3 but not really", threads=1)
 
 
-def test_free_cores_is_at_least_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("os.getloadavg", lambda: (99.0, 99.0, 99.0))
-    assert free_cores() == 1
-    monkeypatch.setattr("os.getloadavg", lambda: (0.0, 0.0, 0.0))
+def test_free_cores_are_those_that_idle(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    stat = tmp_path / "stat"
+
+    def write(*idle: int) -> None:
+        """Each core has been at work for 10,000 ticks; of the next hundred it idles so many."""
+        stat.write_text("cpu 1 2 3 4\n" + "".join(f"cpu{n} {10_100 - i} 0 0 {500 + i} 0 0 0 0 0 0\n" for n, i in enumerate(idle)))
+
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1, 3})
+    monkeypatch.setattr("edgecolor.interpreter.Path", lambda _: stat)
+    for idle, free in (((100, 100, 100, 100), 3), ((100, 2, 100, 80), 2), ((0, 40, 100, 0), 1), ((0, 0, 0, 0), 1)):
+        stat.write_text("cpu 1 2 3 4\n" + "".join(f"cpu{n} 10000 0 0 500 0 0 0 0 0 0\n" for n in range(4)))
+        monkeypatch.setattr("edgecolor.interpreter.sleep", lambda _, idle=idle: write(*idle))
+        assert free_cores() == free, idle
+
+
+def test_free_cores_of_this_machine() -> None:
+    assert 1 <= free_cores(0.05) <= len(os.sched_getaffinity(0))
+
+
+def test_without_a_number_litert_takes_all_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1, 2, 3})
-    assert free_cores() == 4
+    monkeypatch.setattr("edgecolor.interpreter.free_cores", lambda: 2)
+    assert usual_threads("litert") == 4
+    assert usual_threads("tflite") == 2
 
 
 def test_available_runtimes_names_litert_first() -> None:
