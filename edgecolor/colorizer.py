@@ -6,6 +6,7 @@ import functools
 import logging
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from typing import Any, Protocol
 
 import cv2
@@ -68,12 +69,16 @@ class TfliteNetwork:
 
     fallback: "cpu" to go on with the model that a compiled one was made from when the delegate is absent or lost; it is logged, and
     ``lost`` says why. Otherwise that raises DelegateMissingError here, DelegateLostError when called.
+
+    Of calls from several threads, one is at work and the others wait: a server that takes new settings does not wait for the last guess
+    of its former pipeline longer than a moment, and interpreters break when two use them.
     """
 
     def __init__(
         self, model: str | Path, runtime: str | None, threads: int | None, delegate: str | None, fallback: str | None = None
     ) -> None:
         self._settings = runtime, threads
+        self._lock = Lock()
         wanted = load_model(model) if model != AUTO else _chosen(runtime, threads, delegate)
         self._spare = load_model(plain_path(wanted.path)) if fallback else None
         try:
@@ -117,11 +122,12 @@ class TfliteNetwork:
         }
 
     def __call__(self, luma: NDArray[np.uint8], color_range: ColorRange) -> NDArray[np.float32]:
-        try:
-            return self._loaded(luma, color_range)
-        except DelegateLostError as error:
-            self._fall_back(error)
-            return self(luma, color_range)
+        with self._lock:
+            try:
+                return self._loaded(luma, color_range)
+            except DelegateLostError as error:
+                self._fall_back(error)
+                return self._loaded(luma, color_range)
 
 
 @dataclass(frozen=True)
@@ -166,7 +172,7 @@ def shrink(luma: Plane, size: tuple[int, int]) -> NDArray[np.uint8]:
 
 
 class Colorizer:
-    """Guesses chroma for luma. Not thread-safe: one per thread.
+    """Guesses chroma for luma. Shipped networks work for one thread at a time: one per thread is faster.
 
     model: a name ("edgecolor"), the path of a .tflite file with its card, or "auto" (edgecolor.catalog). runtime, threads, delegate: see
     edgecolor.interpreter.Interpreter, which also lists the errors raised; assets.load_model raises the rest.

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import cv2
 import numpy as np
 import pytest
@@ -7,7 +9,7 @@ import pytest
 from edgecolor import Colorizer, Frame
 from edgecolor.benchmark import demo_luma
 from edgecolor.color import chroma_planes
-from edgecolor.colorizer import shrink
+from edgecolor.colorizer import TfliteNetwork, shrink
 from edgecolor.errors import FrameError
 
 
@@ -104,3 +106,12 @@ def test_int8_and_both_color_ranges_see_the_same_scene(colorizer: Colorizer) -> 
     limited = np.rint(16 + picture * (219 / 255)).astype(np.uint8)
     full_grid, limited_grid = colorizer.guess(picture).grid, colorizer.guess(limited, "limited").grid
     assert np.abs(full_grid - limited_grid).mean() < 0.01
+
+
+def test_a_network_that_threads_share_gives_each_its_own_guess() -> None:
+    network = TfliteNetwork("edgecolor-tiny", None, 1, None)
+    pictures = np.random.default_rng(0).integers(0, 256, (4, *network.size)).astype(np.uint8)
+    alone = [network(picture, "full") for picture in pictures]
+    with ThreadPoolExecutor(4) as threads:
+        shared = list(threads.map(lambda turn: network(pictures[turn % 4], "full"), range(200)))
+    assert all(np.array_equal(guess, alone[turn % 4]) for turn, guess in enumerate(shared))
