@@ -227,15 +227,17 @@ class Pipeline:
             self._chroma.put(frame)
         # A quarter of the interval may pass while the frame's own guess is being made.
         patience = 0.25 / self.source.rate if self.source.rate else 0.0
-        chroma = self._chroma.newest_for(frame, patience, self._is_wait_vain)
+        chroma = self._chroma.newest_for(frame, patience, lambda: self._is_wait_vain(frame))
         if chroma is None:
             return None
         cb, cr = chroma.guess.planes(frame.y, frame.color_range)
         return replace(frame, cb=cb, cr=cr, matrix="bt601", origin="guess")
 
-    def _is_wait_vain(self) -> bool:
+    def _is_wait_vain(self, frame: Frame) -> bool:
         self._health.check_age()
-        return self._ended or self._health.lost or not self._is_color_wanted()
+        # Guesses are made for the newest frame: one of another size may never get its own.
+        outgrown = self._newest is not None and self._newest.y.shape != frame.y.shape
+        return self._ended or self._health.lost or outgrown or not self._is_color_wanted()
 
     def _send_placeholder(self) -> None:
         self._next_placeholder = monotonic() + _PLACEHOLDER_S

@@ -470,6 +470,22 @@ def test_a_picture_that_changes_its_size_goes_on_with_a_fresh_guess() -> None:
         assert (source["width"], source["height"]) == (21, 33)
 
 
+def test_one_picture_of_another_size_that_never_gets_a_guess_holds_nothing_up() -> None:
+    with Line() as line:
+        line.feed_one(frame(0))
+        line.network.gate.clear()
+        line.feed_one(frame(1))
+        until(lambda: line.network.calls == 2)
+        line.source.queue.put(frame(2, (24, 48)))
+        until(lambda: line.pipeline.state()["frames"]["in"] == 3 and line.pipeline._to_output._item is None)
+        line.feed(3)  # takes the odd one's place before the worker, which is busy with 1, has seen it
+        until(lambda: line.sent() == [0, 1, 3])
+        assert line.state() == "live"
+        line.network.gate.set()
+        line.feed_one(frame(4))
+        assert line.network.seen[-1] in (3, 4) and 2 not in line.network.seen
+
+
 # --- Losses
 
 
