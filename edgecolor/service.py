@@ -111,11 +111,12 @@ class Pulse:
             self._sent = (sent, taken)
         if guesses != self._guessed[0]:
             self._guessed = (guesses, taken)
+        # Both may wait for a guess, as long as the limit of their rate says.
+        patience = max(_STALL_S, 3 / chroma["limit"]) if chroma["active"] and chroma["limit"] else _STALL_S
         # One frame may be on its way for any time where they come seldom; the second one shows that the first was left.
         waiting = self._output.seconds(sent, state["state"] == "lost" or taken >= self._sent[1] + 2, now)
-        if waiting > _STALL_S:
+        if waiting > patience:
             return f"the output has sent nothing for {waiting:.0f} s, although there is something to send"
-        patience = max(_STALL_S, 3 / chroma["limit"] if chroma["limit"] else 0.0)
         waiting = self._chroma.seconds(guesses, chroma["active"] and taken >= self._guessed[1] + 2, now)
         if waiting > patience:
             return f"no colour has been guessed for {waiting:.0f} s, although frames wait for it"

@@ -152,6 +152,17 @@ def test_a_guess_that_never_ends_is_a_standstill_but_a_slow_pace_is_none() -> No
     assert idle.run(100, in_=25, out=25) is None
 
 
+def test_an_output_that_waits_for_a_seldom_guess_is_no_standstill() -> None:
+    line = Line()
+    line.state["chroma"]["limit"] = 0.02  # one in 50 s: a viewer who comes too soon after the last one waits so long for colour
+    assert line.run(100, in_=25) is None
+    assert line.run(1, in_=25, out=25, guesses=1) is None
+    assert "output has sent nothing" in (line.run(160, in_=25, guesses=1) or "")
+    line.state["chroma"]["active"] = False
+    assert line.run(1, in_=25, out=25) is None
+    assert "output has sent nothing" in (line.run(12, in_=25) or "")
+
+
 def test_status_is_worth_reading() -> None:
     line = {**LIVE, "viewers": 1}
     assert status(line) == "live: 25.0 frames/s in, 25.0 out, 4.0 colour guesses/s, 1 viewer, 51 °C"
