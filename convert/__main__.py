@@ -17,7 +17,6 @@ _SHEET_PICTURES = 24
 _WORST_PICTURES = 20
 _SQNR_PICTURES = 16
 _GUARD_PICTURES = 160
-_SITE_PICTURES = 300
 
 
 def _size(text: str) -> tuple[int, int]:
@@ -130,9 +129,7 @@ def _train(arguments: argparse.Namespace) -> None:
 
 def _finetune(arguments: argparse.Namespace) -> None:
     keep_freed()
-    from convert.card import write_cards
     from convert.dataset import list_pictures, split
-    from convert.export import export
     from convert.finetune import finetune, markdown
     from convert.weights import recipe_of
 
@@ -152,17 +149,11 @@ def _finetune(arguments: argparse.Namespace) -> None:
     if not guard:
         raise ConfigError(f"{folder}: too few pictures to set some aside; give --validation FOLDER")
     guard = guard[:: -(-len(guard) // _GUARD_PICTURES)]
-    work = arguments.out.with_suffix(".run")
-    site, report = finetune(weights, arguments.video, work, arguments.minutes, rehearsed, guard, size=arguments.size[0])
+    cards, report = finetune(weights, arguments.video, arguments.out, arguments.minutes, rehearsed, guard, size=arguments.size[0])
     print(markdown(report))
-    # Half of the representative pictures are the site's, by the number of files in the folder that was trained on.
-    seen = list_pictures(work / "frames" / "train")
-    done = export(site, arguments.out, arguments.size, seen, _SITE_PICTURES)
-    about = {"videos": [video.name for video in arguments.video], "frames": report.footage.frames, "steps": report.steps,
-             "kept": report.share, "held_out": report.site, "general": report.general}
-    for path in write_cards(done, site, recipe_of(site), len(seen), _SITE_PICTURES, {"site": about}):
-        print(path)
-    _print_operators([done.int8])
+    for card in cards:
+        print(card)
+    _print_operators([arguments.out])
 
 
 def _average(arguments: argparse.Namespace) -> None:

@@ -9,6 +9,7 @@ weights are moved back towards where they began as far as needed for the general
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import json
 import shutil
@@ -20,10 +21,12 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from convert.card import write_cards
 from convert.config import BinsConfig, DataConfig, NetworkConfig, StageConfig, TrainConfig
-from convert.dataset import PictureFile
+from convert.dataset import PictureFile, list_pictures
 from convert.entries import open_entry
 from convert.evaluate import choose_pictures, score
+from convert.export import export
 from convert.footage import Footage, gather
 from convert.metrics import Judge
 from convert.scores import Figures
@@ -40,9 +43,9 @@ GENERAL = "general"
 
 @dataclass(frozen=True)
 class Report:
-    """Figures of the held-out footage and of general pictures, before and after; share: of the way that was kept.
+    """Figures of the held-out footage and of general pictures: of the float weights before, of the int8 model after.
 
-    doubt: the site model's (see edgecolor.color.settle).
+    share: of the way that was kept. doubt: the site model's (see edgecolor.color.settle).
     """
 
     site: tuple[Figures, Figures]
@@ -97,26 +100,43 @@ def _forgotten(before: Figures, after: Figures) -> list[str]:
     return [key for key, sign in _GUARDED.items() if sign * (after[key] / before[key] - 1) > FORGETTING]
 
 
-def finetune(
-    weights: Path, videos: Sequence[Path], work: Path, minutes: float, general: Sequence[PictureFile], guard: list[PictureFile], *,
-    size: int = 192, frames: int = 600, rehearsal: int = 1500, seed: int = 1,
-) -> tuple[Path, Report]:
-    """Fine-tune packed ``weights`` on videos of one camera; returns (site weights, with configuration and bins beside them, report).
+def _names(pictures: Sequence[PictureFile]) -> str:
+    return hashlib.sha256("\n".join(picture.name for picture in pictures).encode()).hexdigest()
 
-    general: pictures to rehearse, guard: others to check that nothing was forgotten. work: folder for frames and the run; a run that was
-    cut off goes on there. Raises VideoError (the footage), ConfigError (weights without configuration, a run of another kind in ``work``).
+
+def representative(footage: Footage, general: Path, count: int) -> list[PictureFile]:
+    """Up to ``count`` pictures to calibrate on, as many of the site's frames as of the general pictures: a range of colours that is the
+    site's alone would cut all others off."""
+    folders = [list_pictures(folder) for folder in (footage.train, general)]
+    each = min(count // 2, *(len(pictures) for pictures in folders))
+    return [pictures[index] for pictures in folders for index in np.linspace(0, len(pictures) - 1, each).astype(int)]
+
+
+def finetune(
+    weights: Path, videos: Sequence[Path], out: Path, minutes: float, general: Sequence[PictureFile], guard: list[PictureFile], *,
+    size: int = 192, frames: int = 600, rehearsal: int = 1500, calibrating: int = 300, seed: int = 1,
+) -> tuple[list[Path], Report]:
+    """Fine-tune packed ``weights`` on videos of one camera: writes ``out`` (int8 .tflite), -float beside it; gives (cards, report).
+
+    general: pictures to rehearse, guard: others to check that nothing was forgotten, by the int8 model. Frames and the run lie in ``out``
+    with the suffix .run; what was cut off goes on there. Raises VideoError (the footage), ConfigError (weights without configuration,
+    another fine-tuning begun there, general pictures forgotten).
     """
-    recipe = recipe_of(weights)
+    recipe, work = recipe_of(weights), out.with_suffix(".run")
     site = work / "site.keras"
     marker = work / "footage.json"
-    asked = {"videos": [[video.name, video.stat().st_size] for video in videos if video.is_file()], "size": size, "minutes": minutes}
+    asked = {
+        "from": hashlib.sha256(weights.read_bytes()).hexdigest(), "general": _names(general), "size": size, "minutes": minutes,
+        "videos": [[video.name, video.stat().st_size] for video in videos if video.is_file()],
+    }
     if marker.exists():
         begun = json.loads(marker.read_text())
         if begun["asked"] != asked:
-            raise ConfigError(f"{work}: a fine-tuning with other footage, size or minutes was begun there; remove it, or choose another -o")
+            other = [key for key in asked if begun["asked"].get(key) != asked[key]]
+            raise ConfigError(f"{work}: a fine-tuning with other {', '.join(other)} was begun there; remove it, or choose another -o")
         footage = Footage(work / "frames" / "train", work / "frames" / "held", begun["frames"], begun["gray"])
     else:
-        for left in ("frames", GENERAL):
+        for left in ("frames", GENERAL, "run", "probe"):
             shutil.rmtree(work / left, ignore_errors=True)
         footage = gather(videos, work / "frames", size, frames)
         _rehearsal(general, work / GENERAL, size, rehearsal, seed)
@@ -124,6 +144,7 @@ def finetune(
     rehearsed = min(rehearsal, len(general))
     steps = work / "steps.txt"
     if not steps.exists():
+        shutil.rmtree(work / "probe", ignore_errors=True)  # of one that was cut off nothing can be measured any more
         probe = _config(recipe, weights, work, footage, size, rehearsed, _PROBE_STEPS)
         rate = seconds_per_step(Run(replace(probe, out=str(work / "probe"))))
         steps.write_text(str(max(_PROBE_STEPS, round(60 * minutes / rate))))
@@ -135,6 +156,7 @@ def finetune(
         shutil.copy(bins, site.with_suffix(".bins.npy"))
     judge = Judge()
     base, tuned = load_network(weights), load_network(trained)
+    seen = representative(footage, work / GENERAL, calibrating)
     general_before = _figures("general", guard, [weights], size, judge)[0]
     # What belongs beside the weights comes first: they are scored as it says.
     mine = {**recipe, "data": {**recipe["data"], "train": str(footage.train)}}
@@ -144,14 +166,24 @@ def finetune(
         site.with_suffix(".config.json").write_text(json.dumps(mine, indent=1) + "\n")
         save_network(mix_networks(base, tuned, share), site)
         general_after = _figures("general", guard, [site], size, judge)[0]
+        if _forgotten(general_before, general_after):
+            continue
+        made = export(site, work / out.name, (size, size), seen, len(seen))
+        write_cards(made, site, mine, len(seen), len(seen))
+        general_after = _figures("general", guard, [made.int8], size, judge)[0]
         if not _forgotten(general_before, general_after):
             break
     else:
         raise ConfigError(f"even a fifth of this fine-tuning makes {', '.join(_forgotten(general_before, general_after))} of general "
                           f"pictures more than {FORGETTING:.0%} worse; use more varied footage, or fewer --minutes")
     held = choose_pictures(footage.held)
-    before, after = _figures("held-out footage", held, [weights, site], size, judge)
-    return site, Report((before, after), (general_before, general_after), share, doubt_left, footage, config.stage[0].steps)
+    before, after = _figures("held-out footage", held, [weights, made.int8], size, judge)
+    report = Report((before, after), (general_before, general_after), share, doubt_left, footage, config.stage[0].steps)
+    about = {"videos": [video.name for video in videos], "frames": footage.frames, "steps": report.steps, "kept": share,
+             "held_out": report.site, "general": report.general}
+    cards = write_cards(made, site, mine, len(seen), len(seen), {"site": about})
+    # The cards come last: a model without one is not taken for finished.
+    return [path.replace(out.with_name(path.name)) for path in (made.float32, made.int8, *cards)][2:], report
 
 
 def _doubts(general: float) -> list[float]:

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from convert.__main__ import main
-from convert.footage import gather
+from convert.finetune import representative
+from convert.footage import Footage, gather
 from convert.network import build_edgecolor
 from convert.weights import mix_networks
 from edgecolor.assets import load_model
@@ -62,6 +63,17 @@ def test_networks_are_mixed_by_their_weights() -> None:
         np.testing.assert_allclose(mixed, 0.75 * a + 0.25 * b, rtol=1e-5, atol=1e-7)
 
 
+def test_general_pictures_and_the_site_say_in_equal_numbers_which_colours_there_are(tmp_path: Path) -> None:
+    for folder, count in (("train", 30), ("general", 12)):
+        (tmp_path / folder).mkdir()
+        for number in range(count):
+            (tmp_path / folder / f"{folder}-{number:02d}.png").touch()
+    footage = Footage(tmp_path / "train", tmp_path / "held", (30, 10), 0)
+    for count, each in ((300, 12), (10, 5)):
+        sources = [picture.source for picture in representative(footage, tmp_path / "general", count)]
+        assert sources == ["train"] * each + ["general"] * each
+
+
 @pytest.fixture(scope="module")
 def base(toy: Toy, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The toy network under its own name, beside its configuration."""
@@ -86,8 +98,14 @@ def test_a_camera_gets_a_model_of_its_own(base: Path, tmp_path: Path, capsys: py
     assert after < before, "a yard that never changes is learned at once"
     general = [figures["ab_distance"] for figures in site["general"]]
     assert general[1] <= 1.05 * general[0]
+    assert model.card["data"]["representative"] % 2 == 0 and not (tmp_path / "yard.run" / "yard.tflite").exists()
+    shutil.copy(base, tmp_path / "other.keras")
+    with (tmp_path / "other.keras").open("ab") as stream:
+        stream.write(b"\0")
+    shutil.copy(base.with_suffix(".config.json"), tmp_path / "other.config.json")
+    assert main([*command[:2], str(tmp_path / "other.keras"), *command[3:]]) == 2 and "other from" in capsys.readouterr().err
     write_video(video, 30)
-    assert main(command) == 2 and "other footage" in capsys.readouterr().err, "a run of another video must not pass for this one's"
+    assert main(command) == 2 and "other videos" in capsys.readouterr().err, "a run of another video must not pass for this one's"
     assert json.loads((tmp_path / "yard.run" / "site.config.json").read_text())["network"]["channels"] == [16, 16, 8]
 
 
