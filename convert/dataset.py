@@ -54,6 +54,15 @@ class PictureFile:
         stem = Path(self.name).stem
         return stem.rsplit("-", 1)[0] if "-" in stem else ""
 
+    @property
+    def identity(self) -> list[str | int]:
+        """What tells it from another picture of the same name, without reading it: name, bytes, and when it was changed or its CRC."""
+        if self.member:
+            entry = _archive(self.path).getinfo(self.member)
+            return [self.name, entry.file_size, entry.CRC]
+        stat = self.path.stat()
+        return [self.name, stat.st_size, stat.st_mtime_ns]
+
     def read(self) -> Picture:
         """Decode to RGB (H, W, 3) uint8, upright. Raises PictureError."""
         data = _archive(self.path).read(self.member) if self.member else self.path.read_bytes()
@@ -103,7 +112,7 @@ class PictureCache:
     A picture is scaled to ``short_side`` and cut to at most 4:3, and lies at the top left of a square canvas:
     luma (N, C, C) uint8, Rec. 601; ab (N, C/2, C/2, 2) int8 in CIELAB units, each the colour of 2x2 pixels' mean;
     shapes (N, 2), the height and width that are used; labelled (N,) bool, whether its colours are to be learnt. 55 kB a picture
-    at 144: a GPU's memory holds them all.
+    at 144: a GPU's memory holds them all. digest: a name for these pictures at this short side.
     """
 
     def __init__(self, folder: Path, config: DataConfig) -> None:
@@ -112,9 +121,10 @@ class PictureCache:
             pictures, _ = split(pictures, config.validation_share)
         unlabelled = list_pictures(Path(config.unlabelled)) if config.unlabelled else []
         everything: list[PictureFile | Document] = [*pictures, *(Document(number) for number in range(config.documents)), *unlabelled]
-        digest = hashlib.sha256(json.dumps([_FORMAT, config.short_side, *(p.name for p in everything)]).encode()).hexdigest()[:16]
+        key = [_FORMAT, config.short_side, *(picture.identity for picture in everything)]
+        self.digest = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16]
         self.canvas = config.short_side * 4 // 3 // 4 * 4
-        luma, ab, index = (folder / f"pictures-{digest}.{kind}" for kind in ("luma", "ab", "npz"))
+        luma, ab, index = (folder / f"pictures-{self.digest}.{kind}" for kind in ("luma", "ab", "npz"))
         if not index.exists():
             folder.mkdir(parents=True, exist_ok=True)
             self._decode(everything, config.short_side, luma, ab, index)

@@ -27,6 +27,11 @@ class Document:
     def source(self) -> str:
         return SOURCE
 
+    @property
+    def identity(self) -> list[str | int]:
+        """As that of a picture on disk."""
+        return [self.name, self.seed]
+
     def read(self) -> NDArray[np.uint8]:
         """RGB (256, 256, 3) uint8, gray."""
         return draw_document(np.random.default_rng((self.seed, self.number)))

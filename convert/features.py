@@ -53,8 +53,8 @@ class FeatureCache:
         self._encoder = build_encoder(config.network.lite, stage.size) if own is None else own
         self.shapes: list[tuple[int, int, int]] = [tuple(tap.shape[1:]) for tap in self._encoder.outputs]
         self.rows = stage.passes * len(pictures)
-        key = [_FORMAT, config.seed, config.network.lite, stage.size, stage.crop, stage.camera, config.data.short_side,
-               sorted(config.data.oversample.items()), len(pictures), *([] if own is None else [_digest(own)])]
+        key = [_FORMAT, config.seed, config.network.lite, stage.size, stage.crop, stage.camera, sorted(config.data.oversample.items()),
+               pictures.digest, int(pictures.labelled.sum()), *([] if own is None else [_digest(own)])]
         self._folder = folder / f"features-{hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16]}"
         self._folder.mkdir(parents=True, exist_ok=True)
         self._pictures, self._config, self._weights = pictures, config, pictures.weights()
@@ -70,7 +70,8 @@ class FeatureCache:
     def _open(self, name: str, dtype: Any, shape: tuple[int, ...]) -> Any:
         path, size = self._folder / name, self.rows * int(np.prod(shape))
         with path.open("ab") as stream:
-            stream.truncate(size)  # sparse until written; grows when more passes are asked for
+            if stream.tell() < size:  # never cut: a run of fewer passes uses the first rows
+                stream.truncate(size)  # sparse until written
         return np.memmap(path, dtype, "r+", shape=(self.rows, *shape))
 
     def _crops(self, first: int) -> tuple[NDArray[Any], Any, NDArray[np.int8]]:
@@ -119,7 +120,9 @@ class FeatureCache:
             mean = sums[i] / counts[i]
             table[f"mean{i}"] = mean.astype(np.float32)
             table[f"deviation{i}"] = np.sqrt(np.maximum(squares[i] / counts[i] - mean**2, 1e-6)).astype(np.float32)
-        np.savez(self._folder / "statistics.npz", **table)
+        part = self._folder / "part.npz"
+        np.savez(part, **table)
+        part.rename(self._folder / "statistics.npz")
 
     def batch(self, rows: NDArray[Any]) -> tuple[list[NDArray[np.float32]], NDArray[np.int8]]:
         """Standardized features of ``rows``, strides 4 to 32, and ab targets (N, size/4, size/4, 2)."""

@@ -70,6 +70,25 @@ def test_the_cache_is_made_once(data: Path, tmp_path: Path) -> None:
     assert {p.name: p.stat().st_mtime_ns for p in tmp_path.iterdir()} == stamps
 
 
+def test_other_pictures_of_the_same_names_are_decoded_anew(tmp_path: Path) -> None:
+    def reddest(folder: Path) -> int:
+        cache = PictureCache(tmp_path / "cache", DataConfig(train=str(folder), validation="elsewhere", short_side=36))
+        return int(cache.ab[..., 0].max())
+
+    for name, color in (("red", (200, 30, 30)), ("gray", (90, 90, 90))):
+        (tmp_path / name).mkdir()
+        Image.new("RGB", (48, 48), color).save(tmp_path / name / "1.png")
+        (tmp_path / f"{name}-packed").mkdir()
+        with zipfile.ZipFile(tmp_path / f"{name}-packed" / "shard.zip", "w") as archive:
+            archive.write(tmp_path / name / "1.png", "1.png")
+    for suffix in ("", "-packed"):
+        assert reddest(tmp_path / f"red{suffix}") > 50 > reddest(tmp_path / f"gray{suffix}")
+    before = (tmp_path / "red" / "1.png").stat()
+    Image.new("RGB", (48, 48), (30, 200, 30)).save(tmp_path / "red" / "1.png")
+    assert (tmp_path / "red" / "1.png").stat().st_size == before.st_size, "the time alone tells it"
+    assert reddest(tmp_path / "red") <= 0
+
+
 def test_oversampling_weighs_sources(tmp_path: Path, data: Path) -> None:
     for name in ("cctv-1.jpg", "dogs-1.jpg", "dogs-2.jpg"):
         (tmp_path / name).write_bytes((data / "pictures" / "coffee.jpg").read_bytes())
