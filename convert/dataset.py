@@ -10,7 +10,9 @@ import hashlib
 import io
 import json
 import os
+import struct
 import zipfile
+import zlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -29,12 +31,19 @@ from edgecolor.errors import PictureError
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
 Picture = NDArray[np.uint8]
+# What zipfile and Pillow raise for damaged files; a damaged PNG is a SyntaxError.
+_DAMAGED = (OSError, ValueError, SyntaxError, EOFError, LookupError, TypeError, OverflowError, RuntimeError, struct.error, zlib.error,
+            zipfile.BadZipFile, Image.DecompressionBombError)
 _FORMAT = 2  # counts up when the cache is laid out anew
 
 
 @functools.cache
 def _archive(path: Path) -> zipfile.ZipFile:
-    return zipfile.ZipFile(path)  # kept open: reading a directory of thousands of names costs more than a picture
+    """Kept open: reading a directory of thousands of names costs more than a picture. Raises PictureError."""
+    try:
+        return zipfile.ZipFile(path)
+    except (OSError, zipfile.BadZipFile) as error:
+        raise PictureError(f"{path}: not a readable zip ({error}); copy it again, or take it away") from error
 
 
 @dataclass(frozen=True)
@@ -65,12 +74,22 @@ class PictureFile:
 
     def read(self) -> Picture:
         """Decode to RGB (H, W, 3) uint8, upright. Raises PictureError."""
-        data = _archive(self.path).read(self.member) if self.member else self.path.read_bytes()
+        archive = _archive(self.path) if self.member else None
         try:
+            data = archive.read(self.member) if archive else self.path.read_bytes()
             with Image.open(io.BytesIO(data)) as picture:
-                return np.asarray(ImageOps.exif_transpose(picture).convert("RGB"), np.uint8)
-        except (OSError, ValueError, Image.DecompressionBombError) as error:
-            raise PictureError(f"{self.path} {self.member}: not a picture that Pillow can decode ({error})") from error
+                return np.asarray(_of_eight_bits(ImageOps.exif_transpose(picture)).convert("RGB"), np.uint8)
+        except _DAMAGED as error:
+            where = f"{self.path}, {self.member}" if self.member else self.path
+            raise PictureError(f"{where}: not a picture that Pillow can decode ({error}); copy it again, or take it away") from error
+
+
+def _of_eight_bits(picture: Image.Image) -> Image.Image:
+    """Gray of 16 bits (in mode I: with more than 8) to 8, by its high byte; Pillow's own conversion clips at 255."""
+    if not picture.mode.startswith("I"):
+        return picture
+    gray = np.asarray(picture, np.int64)
+    return Image.fromarray(np.clip(gray >> 8, 0, 255).astype(np.uint8)) if picture.mode != "I" or gray.max() > 255 else picture
 
 
 def list_pictures(root: Path) -> list[PictureFile]:

@@ -32,6 +32,37 @@ def test_no_pictures_is_a_typed_error(tmp_path: Path) -> None:
         list_pictures(tmp_path)[0].read()
 
 
+def test_damaged_pictures_and_zips_are_named(tmp_path: Path) -> None:
+    picture = Image.effect_noise((64, 64), 50).convert("RGB")
+    picture.save(tmp_path / "whole.png")
+    with zipfile.ZipFile(tmp_path / "shard.zip", "w") as archive:
+        archive.write(tmp_path / "whole.png", "inside.png")
+    for name, place in (("whole.png", 37), ("shard.zip", 400)):  # the length of the first chunk behind the header; a pixel
+        raw = bytearray((tmp_path / name).read_bytes())
+        raw[place] ^= 255
+        (tmp_path / name).write_bytes(raw)
+    exif = picture.getexif()
+    exif[0x0112] = 6
+    picture.save(tmp_path / "exif.webp", exif=exif)
+    raw = (tmp_path / "exif.webp").read_bytes()
+    (tmp_path / "exif.webp").write_bytes(raw.replace(b"II*\0" if b"II*\0" in raw else b"MM\0*", b"XXXX"))
+    for file in list_pictures(tmp_path):
+        with pytest.raises(PictureError, match=rf"{file.name}: not a picture.* take it away"):
+            file.read()
+    (tmp_path / "no.zip").write_bytes(b"PK")
+    with pytest.raises(PictureError, match=r"no\.zip: not a readable zip"):
+        list_pictures(tmp_path)
+
+
+def test_gray_of_16_bits_keeps_its_tones(tmp_path: Path) -> None:
+    ramp = np.linspace(0, 65535, 64 * 64).reshape(64, 64)
+    Image.fromarray(ramp.astype(np.uint16)).save(tmp_path / "i16.png")
+    Image.fromarray(ramp.astype(np.int32)).save(tmp_path / "i32.tif")
+    Image.fromarray((ramp // 256).astype(np.int32)).save(tmp_path / "low.tif")
+    for file in list_pictures(tmp_path):
+        assert np.abs(file.read()[..., 1] - ramp / 257).max() < 1.1, file.name
+
+
 def test_the_split_depends_on_each_name_alone() -> None:
     files = [PictureFile(Path(f"a/{i}.jpg")) for i in range(2000)]
     train, validation = split(files, 0.1)
