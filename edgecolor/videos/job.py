@@ -40,6 +40,7 @@ AHEAD_S, _MOST_AHEAD = 0.5, 40
 _BLOCK = 6  # pictures for which one look at the future is enough
 _HELD_BYTES = 24 << 20  # pictures that wait for their future; large ones see less of it
 _ENCODED_BYTES, _MOST_ENCODED = 6 << 20, 8  # pictures that wait for the encoder: blocks of them are done at once
+_MOST_ASIDE = 100  # packets of other streams that wait for a picture, once the file has begun
 _GUESS_NICENESS = 10  # all threads wait for the encoder's: those that guess, which has time, give way to them
 _RUN_IN_S = 2.0  # before a part, so that its first colours are those of the part before it
 _GUESS_S = 0.25  # at low rates a guess comes before its turn
@@ -90,7 +91,7 @@ class Job:
             self.aside: list[Any] = []
             if self.span is not None and self.span.start is not None:
                 reader.begin_at(self.span.start - round(_RUN_IN_S / reader.time_base))
-            pictures = reader.pictures(None if self.span else self.aside.append)
+            pictures = reader.pictures(None if self.span else self._set_aside)
             first = next(pictures)
             self._prepare(first)
             file = stack.enter_context(Growing(temporary, "xb+"))
@@ -258,11 +259,17 @@ class Job:
         codec, self.encoding = encoding_of(self.source, self.target, picture, self.options, fields=self.interlaced)
         self.writer.begin(codec, self.encoding, picture)
 
+    def _set_aside(self, packet: Any) -> None:
+        """Keep a packet of another stream until the file has begun. Where many come without a picture, they do not pile up."""
+        self.aside.append(packet)
+        if len(self.aside) >= _MOST_ASIDE:
+            self._pass_on()
+
     def _pass_on(self) -> None:
         """Packets of other streams, once the file has begun."""
         if self.encoding is not None and self.aside:
-            self.behind.do(partial(self._copy, self.aside))
-            self.aside = []
+            packets, self.aside = self.aside, []
+            self.behind.do(partial(self._copy, packets))
 
     def _copy(self, packets: list[Any]) -> None:
         for packet in packets:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from edgecolor.errors import VideoError
+from edgecolor.videos.job import Job
 from tests.videos import (
     SIZE,
     colorize,
@@ -188,6 +189,73 @@ def test_subtitles_and_attachments_are_kept(tmp_path: Path) -> None:
     with av.open(str(tmp_path / "out.mkv")) as new:
         assert new.streams.subtitles[0].language == "eng"
         assert [s.data for s in new.streams if s.type == "attachment"] == [b"kept"]
+
+
+def with_sound(path: Path, pictures_s: int, sound_s: int, words: str = "") -> Path:
+    """A film of 5 pictures a second, two tracks of sound and perhaps a line of subtitles each second."""
+    with av.open(str(path), "w") as container:
+        picture = container.add_stream("libx264", rate=5, options={"tune": "zerolatency"})
+        picture.width, picture.height, picture.pix_fmt = SIZE[1], SIZE[0], "yuv420p"
+        sounds = [container.add_stream("aac", rate=16000) for _ in range(2)]
+        lines = container.add_mux_stream(words) if words else None
+        container.start_encoding()
+        shown = gray_frames(5 * pictures_s)
+        for second in range(sound_s):
+            for number, frame in enumerate(shown[5 * second : 5 * second + 5]):
+                frame.pts, frame.time_base = 5 * second + number, Fraction(1, 5)
+                container.mux(picture.encode(frame))
+            for index, sound in enumerate(sounds):
+                samples = np.sin(np.arange(16000 * second, 16000 * (second + 1)) / (20 + index)).astype(np.float32)[None]
+                block = av.AudioFrame.from_ndarray(samples, "fltp", "mono")
+                block.sample_rate, block.pts, block.time_base = 16000, 16000 * second, Fraction(1, 16000)
+                container.mux(sound.encode(block))
+            if lines is not None:
+                text = f"line {second}".encode()
+                packet = av.Packet(len(text).to_bytes(2, "big") + text if words == "mov_text" else text)
+                packet.stream, packet.time_base, packet.duration = lines, Fraction(1, 1000), 900
+                packet.pts = packet.dts = 1000 * second
+                container.mux(packet)
+        for stream in (picture, *sounds):
+            container.mux(stream.encode())
+    return path
+
+
+def all_packets(path: Path) -> dict[int, list[tuple[Fraction, bytes]]]:
+    """Of each stream but the first one, which is the picture's: (time in seconds, content)."""
+    found: dict[int, list[tuple[Fraction, bytes]]] = {}
+    with av.open(str(path)) as container:
+        for packet in container.demux():
+            if packet.size and packet.stream.index:
+                found.setdefault(packet.stream.index, []).append((packet.pts * packet.time_base, bytes(packet)))
+    return found
+
+
+@pytest.mark.parametrize(("name", "words"), [("a.mkv", "subrip"), ("a.mp4", "mov_text"), ("a.mov", ""), ("a.ts", ""), ("a.flv", "")])
+def test_every_packet_of_every_other_stream_is_kept_to_the_end(tmp_path: Path, name: str, words: str) -> None:
+    source, target = with_sound(tmp_path / name, 6, 6, words), tmp_path / f"out{Path(name).suffix}"
+    colorize(source, target)
+    found, want = all_packets(target), all_packets(source)
+    assert found.keys() == want.keys() and len(want) == (3 if words else 2)
+    assert min(len(found[index]) for index in (1, 2)) > 90 and (not words or len([p for p in found[3] if len(p[1]) > 2]) == 6)
+    for index, packets_of in want.items():
+        assert found[index] == packets_of
+
+
+@pytest.mark.parametrize("pictures_s", [4, 20])
+def test_packets_of_other_streams_are_handed_on_as_the_film_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pictures_s: int) -> None:
+    """Also where sound goes on for long without a picture."""
+    source = with_sound(tmp_path / "a.mkv", pictures_s, 20)
+    waited = []
+    set_aside = Job._set_aside
+
+    def watch(job: Job, packet: av.Packet) -> None:
+        set_aside(job, packet)
+        waited.append(len(job.aside))
+
+    monkeypatch.setattr(Job, "_set_aside", watch)
+    colorize(source, tmp_path / "out.mkv")
+    assert len(waited) > 600 and max(waited) <= 110
+    assert all_packets(tmp_path / "out.mkv") == all_packets(source)
 
 
 def test_what_the_container_can_not_hold_is_named(tmp_path: Path) -> None:
