@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from time import monotonic
 from typing import Any
 
@@ -15,6 +16,7 @@ from edgecolor.sources.planes import Deinterlacer, frame_of
 _GARBAGE_S = 4.0  # packets that can not be decoded for so long, and at least so many, without one good picture: garbage
 _GARBAGE_PACKETS = 10
 _NO_KEY_FRAME_S = 30.0  # packets that say nothing wrong, but never make a picture
+_BARREN_S = 10.0  # packets that made pictures before: a new connection begins with a key frame, which may be far off on this one
 _TICK_S = 0.001
 
 
@@ -22,21 +24,27 @@ class Decoding:
     """Packets of ``stream`` to frames. failure: the typed error, once what comes can not be used.
 
     source: its name, for messages. decoder: by name, or "" for FFmpeg's own choice. numbers: gives the frames' sequence.
-    timed: whether the packets' times are the camera's, rather than made up by FFmpeg from an assumed rate.
+    timed: whether the packets' times are the camera's, rather than made up by FFmpeg from an assumed rate. proven: the decoder has
+    made pictures before, so that its failure is the camera's or its device's, which may pass, and not that of the settings.
     """
 
-    def __init__(self, source: str, stream: Any, decoder: str, numbers: Iterator[int], *, timed: bool) -> None:
+    def __init__(self, source: str, stream: Any, decoder: str, numbers: Iterator[int], *, timed: bool, proven: bool = False) -> None:
         self.source, self.stream, self.decoder = source, stream, decoder
         self._numbers = numbers
         self.failure: Exception | None = None
         self.good = self.damaged = 0
         self.since = monotonic()
+        self._good_at, self._barren = self.since, 0  # when the newest good picture came, and packets since then
+        self._proven = proven
         self._deinterlacer = Deinterlacer()
         self._clock = StreamClock(self.since)
         self._timed = timed
         self._context = stream.codec_context
         if decoder:
-            self._context = explicit_decoder(decoder, stream, source)
+            try:
+                self._context = explicit_decoder(decoder, stream, source)
+            except ConfigError as error:
+                self._fail_decoder(str(error))
         elif self._context is None:
             self.failure = SourceLostError(f"{source}: no decoder here for what it sends", "unsupported")
         else:
@@ -55,8 +63,9 @@ class Decoding:
         except av.FFmpegError as error:
             failed = error.strerror
         captured = monotonic()
+        self._barren += 1
         if failed and self.decoder:
-            self.failure = ConfigError(f"decoder {self.decoder}: {failed}; is its device there? Without the option the CPU decodes")
+            self._fail_decoder(f"decoder {self.decoder}: {failed}; is its device there? Without the option the CPU decodes")
         elif failed:
             self.failure = SourceLostError(f"{self.source}: its {self._context.name} can not be decoded: {failed}", "unsupported")
         for picture in pictures:
@@ -65,20 +74,34 @@ class Decoding:
                 continue
             for whole in self._deinterlacer.push(picture):
                 self.good += 1
+                self._good_at, self._barren = captured, 0
                 try:
                     pts = self._clock.at(whole.time if self._timed else None, captured)
-                    yield frame_of(whole, pts=pts, captured=captured, sequence=next(self._numbers))
+                    frame = frame_of(whole, pts=pts, captured=captured, sequence=next(self._numbers))
+                    # An uncompressed picture lies in the packet, and that in the driver's own memory, which goes with the device.
+                    yield _owned(frame) if self._context.codec.name == "rawvideo" else frame
                 except VideoError as error:
                     self.failure = SourceLostError(f"{self.source}: {error}", "unsupported")
                     return
         if self.good == 0 and self.failure is None:
             self.failure = self.garbage(_GARBAGE_S, _GARBAGE_PACKETS) or self.garbage(_NO_KEY_FRAME_S, 0)
+        elif self.failure is None and self._barren >= _GARBAGE_PACKETS and captured - self._good_at >= _BARREN_S:
+            self.failure = SourceLostError(f"{self.source}: for {captured - self._good_at:.0f} s nothing it sent was a picture", "garbage")
+
+    def _fail_decoder(self, reason: str) -> None:
+        self.failure = SourceLostError(f"{self.source}: {reason}", "unsupported") if self._proven or self.good else ConfigError(reason)
 
     def garbage(self, seconds: float = 0.0, packets: int = 1) -> SourceLostError | None:
         """The error for a stream without one good picture after so many seconds and damaged packets; None while it may come."""
         if self.good or self.damaged < packets or monotonic() - self.since < seconds:
             return None
         return SourceLostError(f"{self.source}: what it sends can not be decoded: not one picture of it", "garbage")
+
+
+def _owned(frame: Frame) -> Frame:
+    """The frame with planes of its own."""
+    cb, cr = (None if plane is None else plane.copy() for plane in (frame.cb, frame.cr))
+    return replace(frame, y=frame.y.copy(), cb=cb, cr=cr)
 
 
 class StreamClock:

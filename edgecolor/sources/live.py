@@ -35,12 +35,17 @@ class Camera(Protocol):
         """The typed error for an FFmpegError between frames."""
         ...
 
+    def interrupt(self) -> None:
+        """End a read that hangs, where FFmpeg does not by its own timeout. Called from another thread; raises nothing."""
+        ...
+
 
 class LiveSource:
     """A camera whose own clock gives the time: nothing is paced, and what nobody took in time is dropped.
 
     FFmpeg blocks in its calls, and a container must be closed by the thread that reads it. So a thread reads, and
-    ``frames`` waits for what it brings; when the camera hangs, the thread is left behind and ends by FFmpeg's own timeout.
+    ``frames`` waits for what it brings; when the camera hangs, the thread is left behind and ends by FFmpeg's own timeout, or by
+    ``Camera.interrupt``.
     """
 
     live = True
@@ -50,6 +55,7 @@ class LiveSource:
         self.camera = camera
         self.decoder = known_decoder(decoder) if decoder else ""
         self.numbers = count()
+        self.proven = False  # whether its decoder has made a picture
 
     def frames(self, stop: Event) -> Iterator[Frame]:
         """Yield the newest frame each time until ``stop`` is set. Raises SourceLostError, ConfigError for a decoder that fails."""
@@ -97,6 +103,9 @@ class _Reader:
         """Tell the thread to close the camera, and wait for it a while."""
         self._left = True
         self._thread.join(seconds)
+        if self._thread.is_alive():
+            self._source.camera.interrupt()
+            self._thread.join(seconds)
 
     def _run(self) -> None:
         failure: Exception
@@ -129,7 +138,8 @@ class _Reader:
             rate = float(stream.average_rate or 0.0)
             source.rate = rate if rate <= _HIGHEST_RATE else 0.0
             timed = container.format.name not in _UNTIMED
-            return self._decode(container, Decoding(source.name, stream, source.decoder, source.numbers, timed=timed))
+            decoding = Decoding(source.name, stream, source.decoder, source.numbers, timed=timed, proven=source.proven)
+            return self._decode(container, decoding)
 
     def _decode(self, container: Any, decoding: Decoding) -> Exception:
         source = self._source
@@ -150,6 +160,7 @@ class _Reader:
                 continue
             self._alive = monotonic()
             for frame in decoding.frames(packet):
+                source.proven = True
                 with self._changed:
                     self._frame = frame
                     self._changed.notify_all()

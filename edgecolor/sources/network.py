@@ -83,6 +83,9 @@ class _NetworkCamera:
             return self._lost("silent", f"nothing came for {self.options.timeout:g} s")
         return self._lost("ended", f"the connection broke: {error.strerror}")
 
+    def interrupt(self) -> None:
+        """Nothing: FFmpeg keeps its timeout for what comes over the network."""
+
     def _lost(self, kind: Loss, reason: str) -> SourceLostError:
         return SourceLostError(f"{self.name}: {reason}", kind)
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,9 @@ import av
 from edgecolor.errors import SourceError, SourceLostError
 from edgecolor.sources import SourceOptions
 from edgecolor.sources.live import LiveSource
+
+_STREAM_OFF = 0x40045613  # VIDIOC_STREAMOFF, of linux/videodev2.h
+_VIDEO_CAPTURE = struct.pack("i", 1)  # V4L2_BUF_TYPE_VIDEO_CAPTURE
 
 
 class V4l2Source(LiveSource):
@@ -58,6 +63,16 @@ class _Device:
         if isinstance(error, av.error.ExitError | av.error.TimeoutError):
             return SourceLostError(f"{self.path}: nothing came for {self.options.timeout:g} s", "silent")
         return SourceLostError(f"{self.path}: reading stopped: {error.strerror}", "ended")
+
+    def interrupt(self) -> None:
+        """FFmpeg waits in VIDIOC_DQBUF for ever, and keeps the device; that returns once the stream is switched off (V4L2's documentation)."""
+        device = Path(self.path).resolve()
+        for link in Path("/proc/self/fd").iterdir():
+            try:
+                if link.readlink() == device:
+                    fcntl.ioctl(int(link.name), _STREAM_OFF, _VIDEO_CAPTURE)
+            except OSError:  # closed meanwhile, or not the one that streams
+                continue
 
 
 def _present() -> list[str]:

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import threading
+from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import av
+import numpy as np
 import pytest
 
 from edgecolor.credentials import Secret
-from edgecolor.errors import ConfigError, CredentialsError, VideoError
+from edgecolor.errors import ConfigError, CredentialsError, SourceLostError, VideoError
 from edgecolor.sources import SourceOptions, open_source
 from edgecolor.sources import decoding as decoding_module
 from edgecolor.sources.decoding import Decoding, StreamClock, known_decoder
 from edgecolor.sources.network import NetworkSource
 from edgecolor.sources.v4l2 import V4l2Source
 from edgecolor.sources.video import VideoSource
-from tests.videos import numbered, write
+from tests.videos import numbered, plain_frame, write
 
 # Names
 
@@ -167,6 +169,54 @@ def test_damaged_packets_are_garbage_after_some_seconds_and_some_packets(monkeyp
 def test_packets_without_a_key_frame_are_waited_for_longer(monkeypatch: pytest.MonkeyPatch) -> None:
     failure, packets = judged(None, monkeypatch, 0.04)
     assert failure.kind == "garbage" and packets > 500
+
+
+class Fading(Packets):
+    """A decoder that makes ten gray pictures and then does as ``Packets`` does."""
+
+    def __init__(self, error: Exception | None) -> None:
+        super().__init__(error)
+        self.pictures = 10
+        self.codec = SimpleNamespace(name=self.name)
+
+    def decode(self, packet: object) -> list[object]:
+        self.pictures -= 1
+        return super().decode(packet) if self.pictures < 0 else [plain_frame("gray", np.zeros((16, 16), np.uint8))]
+
+
+@pytest.mark.parametrize("error", [None, av.error.InvalidDataError(1, "damaged")])
+def test_a_camera_whose_pictures_are_none_any_more_is_lost(monkeypatch: pytest.MonkeyPatch, error: Exception | None) -> None:
+    clock = SimpleNamespace(now=0.0)
+    monkeypatch.setattr(decoding_module, "monotonic", lambda: clock.now)
+    decoding = Decoding("camera", Fading(error), "", count(), timed=True)
+    while decoding.failure is None:
+        clock.now += 0.04
+        list(decoding.frames(object()))
+        assert clock.now < 60
+    assert isinstance(decoding.failure, SourceLostError) and decoding.failure.kind == "garbage" and clock.now > 10
+    seldom = Decoding("camera", Fading(None), "", count(), timed=True)
+    for _ in range(15):
+        clock.now += 20.0
+        list(seldom.frames(object()))
+    assert seldom.failure is None, "of a slow camera a few packets may fail"
+
+
+def test_a_chosen_decoder_that_worked_and_fails_is_a_loss_and_no_wrong_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(name: str, *_: object) -> None:
+        raise ConfigError(f"decoder {name} can not be opened")
+
+    for error, proven, pictures in ((ConfigError, False, 0), (SourceLostError, True, 0), (SourceLostError, False, 10)):
+        decoder = Fading(av.error.OSError(5, "Input/output error"))
+        decoder.pictures = pictures
+        monkeypatch.setattr(decoding_module, "explicit_decoder", lambda *_, decoder=decoder: decoder)
+        decoding = Decoding("camera", decoder, "h264_v4l2m2m", count(), timed=True, proven=proven)
+        while decoding.failure is None:
+            list(decoding.frames(object()))
+        assert isinstance(decoding.failure, error) and "h264_v4l2m2m" in str(decoding.failure)
+    monkeypatch.setattr(decoding_module, "explicit_decoder", refuse)
+    for error, proven in ((ConfigError, False), (SourceLostError, True)):
+        failure = Decoding("camera", Packets(None), "h264_v4l2m2m", count(), timed=True, proven=proven).failure
+        assert isinstance(failure, error) and "can not be opened" in str(failure)
 
 
 def test_what_a_decoder_does_not_know_is_unsupported(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ import pytest
 from edgecolor.errors import SourceError, SourceLostError
 from edgecolor.sources import SourceOptions
 from edgecolor.sources.v4l2 import V4l2Source
+from tests.conftest import ROOT, need
 from tests.videos import plain_frame, write
 
 
@@ -74,6 +77,38 @@ def test_size_rate_and_form_are_asked_of_the_device_and_its_pictures_read(tmp_pa
     assert asked["options"] == {"video_size": "640x480", "framerate": "15", "input_format": "yuyv422"}
     with pytest.raises(SourceLostError):
         list(frames)
+
+
+_LOSE_TWICE = """
+import sys, threading
+from edgecolor.errors import SourceLostError
+from edgecolor.sources import SourceOptions
+from edgecolor.sources.v4l2 import V4l2Source
+source = V4l2Source(sys.argv[1], SourceOptions(timeout=0.5))
+for turn in range(2):
+    frames = []
+    try:
+        for frame in source.frames(threading.Event()):
+            frames.append(frame)
+    except SourceLostError as error:
+        print(error.kind, *(int(f.y.min()) if f.y.min() == f.y.max() else "?" for f in frames))
+"""
+
+
+@pytest.mark.parametrize("end", ["unplug", "stall"])
+def test_frames_outlive_a_device_which_is_found_again(tmp_path: Path, end: str) -> None:
+    """The driver's memory is gone with the device, and FFmpeg's wait for a picture that never comes has no timeout."""
+    library, device = tmp_path / "capture.so", tmp_path / "video9"
+    subprocess.run([need("cc", "gcc"), "-shared", "-fPIC", "-O1", "-o", library, ROOT / "tests/capture_device.c", "-ldl"], check=True)
+    device.touch()
+    environment = {**os.environ, "LD_PRELOAD": str(library), "CAPTURE_DEVICE": str(device), "CAPTURE_FRAMES": "12", "CAPTURE_END": end}
+    done = subprocess.run([sys.executable, "-c", _LOSE_TWICE, device], env=environment, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    lost = [line.split() for line in done.stdout.splitlines()]
+    assert [words[0] for words in lost] == [{"unplug": "unplugged", "stall": "silent"}[end]] * 2
+    for _, *levels in lost:
+        # FFmpeg looks at the first picture to learn what the stream is; of the others the newest counts.
+        assert levels[-1] == "12" and len(levels) > 3 and levels == sorted(set(levels), key=int)
 
 
 @pytest.mark.hardware
