@@ -65,7 +65,7 @@ class _Device:
         return SourceLostError(f"{self.path}: reading stopped: {error.strerror}", "ended")
 
     def interrupt(self) -> None:
-        """FFmpeg waits in VIDIOC_DQBUF for ever, and keeps the device; that returns once the stream is switched off (V4L2's documentation)."""
+        """FFmpeg waits in VIDIOC_DQBUF for ever, and keeps the device; that returns once the stream is switched off (V4L2 manual)."""
         device = Path(self.path).resolve()
         for link in Path("/proc/self/fd").iterdir():
             try:
