@@ -59,7 +59,11 @@ class Board:
 
     def _temperature(self) -> float | None:
         found = []
-        for path in sorted(self._thermal.glob("thermal_zone*/temp")):
+        try:
+            zones = sorted(self._thermal.glob("thermal_zone*/temp"))
+        except OSError:  # no descriptor is left, most likely
+            zones = []
+        for path in zones:
             text = _text(path)
             try:
                 celsius = int(text) / 1000 if text else None  # millidegrees

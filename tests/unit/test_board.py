@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import resource
 import sys
 from pathlib import Path
 
@@ -25,6 +26,16 @@ def test_a_board_that_tells_nothing() -> None:
 )
 def test_the_hottest_plausible_zone_counts(tmp_path: Path, temperatures: list[str], hottest: float | None) -> None:
     assert Board(zones(tmp_path, *temperatures), tmp_path / "none", lambda: None).read().temperature_c == hottest
+
+
+def test_nothing_is_raised_when_no_file_can_be_opened(tmp_path: Path) -> None:
+    board, usual = Board(zones(tmp_path, "48250\n"), tmp_path / "absent", lambda: None), resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, usual[1]))
+    try:
+        reading = board.read()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, usual)
+    assert reading == Reading(None, None) and board.read().temperature_c == 48.25
 
 
 @pytest.mark.parametrize(

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import socket
 import ssl
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from typing import Any
 
 from aiohttp import ClientConnectionResetError, web
@@ -22,6 +23,7 @@ REQUEST_S = 8.0
 STUCK_S = 30.0  # one who takes nothing for so long is let go
 _BODY_S = 1.0  # nothing has a use for a body: it is thrown away for so long, then the connection ends
 _HANDSHAKE_S = 5.0
+_REST_S = 1.0  # after a connection could not be taken for want of descriptors or memory
 _SPARE = 64  # connections beyond the streams: pages, probes, and those who have not asked yet
 _LINE, _FIELD, _HEADERS = 4096, 4096, 64  # bytes of the request line and of one header; headers
 # Bytes that may wait unsent in the kernel for one viewer: without a bound a slow viewer watches the past.
@@ -32,15 +34,18 @@ _LOG = logging.getLogger(__name__)
 class Listener:
     """Accepts connections for one web application. streams: how many of them may be streams at once.
 
+    They are counted from the moment they are accepted, before any TLS: asyncio's own servers hold a connection uncounted, and
+    its protocol unasked, until its handshake is over.
+
     inherited: sockets that listen already. They are used for the addresses that they have, and left open.
     """
 
     def __init__(self, app: web.Application, streams: int, inherited: Sequence[socket.socket] = ()) -> None:
         self._inherited = {one.getsockname()[:2]: one for one in inherited}
         self._runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.5)
-        self._servers: list[asyncio.Server] = []
+        self._tasks: set[asyncio.Task[None]] = set()  # one for each address, and one for each connection that is being opened
         self._sockets: list[socket.socket] = []
-        self._limit = streams + _SPARE
+        self._limit = _affordable(streams + _SPARE)
         self._open: Counter[str] = Counter()
 
     def bind(self, host: str, port: int) -> tuple[str, int]:
@@ -59,20 +64,61 @@ class Listener:
     async def listen(self, tls: ssl.SSLContext | None) -> None:
         """Begin to accept at all addresses that were taken."""
         await self._runner.setup()
-        loop = asyncio.get_running_loop()
-        limit = _HANDSHAKE_S if tls is not None else None
         for bound in self._sockets:
-            server = await loop.create_server(
-                self._connection, sock=bound, ssl=tls, ssl_handshake_timeout=limit, ssl_shutdown_timeout=limit
-            )  # fmt: skip
-            self._servers.append(server)
+            bound.setblocking(False)
+            self._begin(self._accept(bound, tls))
 
     async def stop(self) -> None:
         """Accept no more and end all connections."""
-        for server in self._servers:
-            server.close()
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         await self._runner.cleanup()
         self._close_sockets()
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _accept(self, bound: socket.socket, tls: ssl.SSLContext | None) -> None:
+        loop, failing = asyncio.get_running_loop(), False
+        while True:
+            await asyncio.sleep(0)  # where many knock at once, all else has its turn between them
+            try:
+                accepted, peer = await loop.sock_accept(bound)
+            except ConnectionError:
+                continue  # it went before it was taken
+            except OSError as error:
+                if not failing:
+                    _LOG.warning("a connection can not be taken: %s", error.strerror)
+                failing = True
+                await asyncio.sleep(_REST_S)
+                continue
+            failing = False
+            who = network_of(str(peer[0]))
+            if self.admit(who):
+                self._begin(self._open_connection(accepted, who, tls))
+            else:
+                accepted.close()
+
+    async def _open_connection(self, accepted: socket.socket, who: str, tls: ssl.SSLContext | None) -> None:
+        assert self._runner.server is not None
+        loop, limit = asyncio.get_running_loop(), _HANDSHAKE_S if tls is not None else None
+        connection = _Connection(
+            self, who, self._runner.server, loop=loop, logger=_LOG, access_log=None, keepalive_timeout=REQUEST_S,
+            lingering_time=_BODY_S, max_line_size=_LINE, max_field_size=_FIELD, max_headers=_HEADERS,
+        )  # fmt: skip
+        try:
+            await loop.connect_accepted_socket(
+                lambda: connection, accepted, ssl=tls, ssl_handshake_timeout=limit, ssl_shutdown_timeout=limit
+            )
+        except OSError:
+            pass  # no TLS, too slow, or gone: the client's fault, and not worth a log
+        finally:
+            if connection.transport is None:  # it was never made, or is lost already
+                connection.leave()
 
     def _close_sockets(self) -> None:
         for bound in self._sockets:
@@ -92,40 +138,32 @@ class Listener:
         if not self._open[who]:
             del self._open[who]
 
-    def _connection(self) -> _Connection:
-        assert self._runner.server is not None
-        return _Connection(
-            self, self._runner.server, loop=asyncio.get_running_loop(), logger=_LOG, access_log=None, keepalive_timeout=REQUEST_S,
-            lingering_time=_BODY_S, max_line_size=_LINE, max_field_size=_FIELD, max_headers=_HEADERS,
-        )  # fmt: skip
-
 
 class _Connection(web.RequestHandler):
-    """aiohttp's connection, which is cut when its client takes nothing, and refused when there are too many."""
+    """aiohttp's connection, which is cut when its client takes nothing. It has been admitted, and dismisses itself."""
 
-    def __init__(self, listener: Listener, manager: web.Server, **limits: Any) -> None:
+    def __init__(self, listener: Listener, who: str, manager: web.Server, **limits: Any) -> None:
         super().__init__(manager, **limits)
         self._listener = listener
-        self._who: str | None = None
+        self._who: str | None = who
         self._stuck: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         super().connection_made(transport)
-        who = client_of(transport)
-        if not self._listener.admit(who):
-            transport.abort()
-            return
-        self._who = who
         # Writing pauses as soon as the kernel does not take all: so a client that takes nothing is seen, whatever it asked for.
         transport.set_write_buffer_limits(high=1, low=0)
 
     def connection_lost(self, exc: BaseException | None) -> None:
+        self.leave()
+        self._end_patience()
+        super().connection_lost(exc)
+
+    def leave(self) -> None:
+        """Give the place among the connections back."""
         if self._who is not None:
             self._listener.dismiss(self._who)
             self._who = None
-        self._end_patience()
-        super().connection_lost(exc)
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -156,6 +194,16 @@ class _Connection(web.RequestHandler):
     def _cut(self) -> None:
         if self.transport is not None:
             self.transport.abort()  # an orderly end would wait for the client once more
+
+
+def _affordable(connections: int) -> int:
+    """That many connections, or fewer: half of the files that this process may have open are left for all else."""
+    most = os.sysconf("SC_OPEN_MAX") // 2
+    if 0 < most < connections:
+        _LOG.warning("no more than %d connections at once are taken, streams and others, not %d: this process may have %d files "
+            "open; in a unit of systemd LimitNOFILE= tells how many", most, connections, 2 * most)  # fmt: skip
+        return most
+    return connections
 
 
 def client_of(transport: asyncio.BaseTransport | None) -> str:
