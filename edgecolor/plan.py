@@ -128,13 +128,14 @@ class _Pairing:
 
     def _finished(self, candidate: Candidate) -> Path | None:
         """The output of a file that need not even be opened."""
-        record = self._manifest.record_of_source(candidate.name) if self._manifest and not self._overwrite else None
+        if self._manifest is None or self._overwrite:
+            return None
+        record = self._manifest.record_of_source(candidate.name)
         if record is None or not _same_source(candidate, record) or not self._same_wishes(record):
             return None
         if record.format not in _KEPT and self._settings.format not in (None, record.format):
             return None
         target = self._plan.out / record.target
-        assert self._manifest is not None
         return target if record.target not in self._manifest.unresolved and _size(target) == record.output_size else None
 
     def _target(self, candidate: Candidate, kind: str) -> tuple[Path, str]:
@@ -156,9 +157,9 @@ class _Pairing:
 
     def _again(self, candidate: Candidate, job: Job) -> Step:
         """The target exists: is it ours, and of the same source and settings?"""
-        if self._manifest and job.key in self._manifest.unresolved:
+        if self._manifest is not None and job.key in self._manifest.unresolved:
             return replace(job, replace=True)
-        record = self._manifest.record(job.key) if self._manifest else None
+        record = self._manifest.record(job.key) if self._manifest is not None else None
         if record is None:
             raise OutputError(f"{job.source}: {job.target} exists already; --overwrite replaces it")
         if _size(job.target) != record.output_size:

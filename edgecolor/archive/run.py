@@ -60,7 +60,7 @@ class Run:
             self._fail(None, failure)
         if self._options.check_space and not self._options.dry:
             check_space(self._plan.out.parent if self._plan.to_file else self._plan.out, self._expected())
-        if self._manifest and not self._options.dry:
+        if self._manifest is not None and not self._options.dry:
             self._manifest.sweep(self._manifest.unresolved)
         jobs = self._jobs()
         first = next(jobs, None)
@@ -68,7 +68,7 @@ class Run:
             if first is not None:
                 self._work(chain([first], jobs))
         finally:
-            if self._manifest and self._crashed:
+            if self._manifest is not None and self._crashed:
                 self._manifest.sweep(self._crashed)
         self.counts["left"] = self._progress.files - self._progress.done
         return self.counts
@@ -114,11 +114,10 @@ class Run:
                 self._display.settled(step.source, step.target, result)
             else:
                 try:
-                    if self._manifest:
+                    if self._manifest is not None:  # an empty one is falsy
                         self._manifest.begin(step.key, str(step.source.absolute()))
                 except DiskFullError as error:
-                    self._stop()
-                    self._display.failed(None, str(error))
+                    self._stop(error)
                     return
                 self._progress.begin(step)
                 self._display.begin(step)
@@ -132,8 +131,8 @@ class Run:
                 self._manifest.done(outcome.record)
             else:
                 self._manifest.failed(outcome.job.key, str(outcome.job.source.absolute()), outcome.error)
-        except DiskFullError:  # what is not written down is done again
-            self._stop()
+        except DiskFullError as error:  # what is not written down is done again
+            self._stop(error)
 
     def _advance(self, job: Job, share: float) -> None:
         self._progress.advance(job, share)
@@ -151,11 +150,14 @@ class Run:
         self.counts["failed"] += 1
         self._display.failed(candidate.source if candidate else None, str(error))
 
-    def _stop(self) -> None:
+    def _stop(self, error: DiskFullError | None = None) -> None:
+        """error: of the manifest; an output's is told with its file."""
         self.stopped = "the disk is full"
+        if error is not None:
+            self._display.failed(None, str(error))
 
     def _expected(self) -> int:
-        known = self._manifest.record_of_source if self._manifest and not self._options.overwrite else lambda _: None
+        known = self._manifest.record_of_source if self._manifest is not None and not self._options.overwrite else lambda _: None
         left = ((c.source, c.size) for c in self._plan.candidates if known(c.name) is None)
         return expected_bytes(left, self._settings)
 

@@ -134,6 +134,39 @@ def test_killed_in_mid_run_and_gone_on_with(tmp_path):
         assert (out / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
 
 
+# Every worker stops for ever just before its first output is published.
+STUCK = """
+import os, time
+_fsync = os.fsync
+def stuck(file):
+    if ".part" in os.readlink(f"/proc/self/fd/{file}"):
+        time.sleep(1000)
+    return _fsync(file)
+os.fsync = stuck
+"""
+
+
+@pytest.mark.parametrize("single", [True, False])
+def test_a_fresh_folder_is_locked_and_swept_like_any_other(tmp_path, single):
+    archive, out = pictures(tmp_path / "in", 2), tmp_path / "out"
+    given, done = (archive / "even/000.png", out / "000.png") if single else (archive, out / "even/000.png")
+    (tmp_path / "stuck").mkdir()
+    (tmp_path / "stuck" / "sitecustomize.py").write_text(STUCK)
+    stuck = {**os.environ, "PYTHONPATH": f"{tmp_path / 'stuck'}:{ROOT}"}
+    with subprocess.Popen(command(given, "-o", out), env=stuck, stderr=subprocess.DEVNULL) as process:
+        until(lambda: parts(out), "no output was begun")
+        refused = colorize(given, "-o", out)
+        workers = children(process.pid)
+        process.kill()
+    assert (refused.returncode, refused.stdout) == (1, "") and "another run is writing into this folder" in refused.stderr
+    until(lambda: not any(alive(worker) for worker in workers), "the worker outlived the run")
+    assert parts(out)
+    done.write_bytes(b"as if it had been killed between publishing and writing down")
+    again = colorize(given, "-o", out)
+    assert again.returncode == 0, again.stderr
+    assert not parts(out) and decode_picture(done.read_bytes()).sample is not None
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_ended_run_ends_its_workers_and_leaves_no_parts(tmp_path, number):
     archive, out = pictures(tmp_path / "in", 150), tmp_path / "out"

@@ -200,6 +200,14 @@ def test_what_a_killed_run_had_begun_is_done_again(folder):
     assert isinstance(job, Job) and job.replace
 
 
+def test_what_a_run_had_begun_that_was_killed_in_its_first_file_is_done_again(folder):
+    with Manifest(folder / "out") as manifest:
+        manifest.begin("a.jpg", "in/a.jpg")
+    (folder / "out" / "a.jpg").write_bytes(b"published, and not written down")
+    job = first(folder, Manifest(folder / "out", writing=False))
+    assert isinstance(job, Job) and job.replace
+
+
 def test_a_finished_file_costs_two_questions_to_the_file_system(folder, monkeypatch):
     manifest = finished(folder, "a.jpg")
     calls = []
