@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,7 @@ from edgecolor.toml import Key, key_lines, line_of
 
 __all__ = ["Key", "Layers", "Text", "dotted", "read_layers"]
 _LARGEST_FILE = 1 << 20
+_DEEPEST = 20
 
 
 class Text(str):
@@ -79,7 +81,25 @@ def read_layers(path: Path) -> Layers:
         raise ConfigError(f"{path}{line_number}: is not TOML: {message}") from None
     except RecursionError:
         raise ConfigError(f"{path}: is nested too deeply") from None
-    return Layers(table, str(path), key_lines(text))
+    except ValueError:  # of int(), which takes no thousands of digits; tomllib does not say where they stand
+        digits = re.search(rf"[0-9_]{{{sys.get_int_max_str_digits()},}}", text)
+        line_number = f":{text.count(chr(10), 0, digits.start()) + 1}" if digits else ""
+        raise ConfigError(f"{path}{line_number}: is not TOML: a whole number has more than 64 bits") from None
+    layers = Layers(table, str(path), key_lines(text))
+    _check_values(table, layers, ())
+    return layers
+
+
+def _check_values(value: Any, layers: Layers, path: Key) -> None:
+    """Raise ConfigError for what tomllib lets through and no setting can be: it would be an error of another kind later."""
+    if len(path) > _DEEPEST:
+        raise ConfigError(f"{layers.file}: is nested too deeply")
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise ConfigError(f"{layers.place(path)}: a whole number has more than 64 bits")
+    if isinstance(value, str) and "\0" in value:
+        raise ConfigError(f"{layers.place(path)} has a NUL character in it")
+    for key, item in value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ():
+        _check_values(item, layers, (*path, key))
 
 
 def dotted(path: Key) -> str:

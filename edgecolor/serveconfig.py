@@ -18,7 +18,7 @@ from edgecolor.live import LiveOptions
 from edgecolor.logs import LogOptions
 from edgecolor.sinks.http.options import HttpOptions
 from edgecolor.sinks.publish import PublishOptions
-from edgecolor.sources import PicameraOptions, SourceOptions
+from edgecolor.sources import PicameraOptions, SourceOptions, host_and_port, is_network_address
 from edgecolor.toml import written
 
 PREFIX = "EDGECOLOR"
@@ -27,9 +27,14 @@ EXAMPLES = (PACKAGE / "example.toml", PACKAGE.parent / "systemd" / "example.toml
 
 @dataclass(frozen=True)
 class SourceConfig(SourceOptions):
-    """SourceOptions, and which source. address: as ``sources.open_source`` takes it."""
+    """SourceOptions, and which source. address: as ``sources.open_source`` takes it. Raises ConfigError."""
 
     address: str = field(default="", repr=False)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if is_network_address(self.address):
+            host_and_port(self.address)
 
 
 @dataclass(frozen=True)

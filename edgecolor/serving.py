@@ -93,8 +93,8 @@ class _Feed:
 class LiveServer:
     """Parts that run. ``run`` returns at a signal or at the source's end; to be made and used in one event loop.
 
-    reread: gives the parts that are wanted now, for SIGHUP; called in a thread, with the parts in use. It may raise EdgeColorError:
-    then everything goes on as before. None leaves SIGHUP alone.
+    reread: gives the parts that are wanted now, for SIGHUP; called in a thread, with the parts in use. What it raises is
+    logged: then everything goes on as before. None leaves SIGHUP alone.
     """
 
     def __init__(self, parts: Parts, reread: Callable[[Parts], Parts] | None = None, service: Service | None = None) -> None:
@@ -182,8 +182,9 @@ class LiveServer:
             parts = await asyncio.to_thread(self._reread, before)
             publisher = self._feed.publisher if parts.publish == before.publish else _publisher(parts)
             http = self._http if parts.http == before.http else self._new_http(parts)
-        except EdgeColorError as error:
-            _LOG.error("the new settings are not taken, the old ones stay: %s", error)
+        except Exception as error:  # noqa: BLE001 - whatever nobody foresaw must not end a server that runs
+            foreseen = isinstance(error, EdgeColorError)
+            _LOG.error("the new settings are not taken, the old ones stay: %s", error, exc_info=not foreseen)
             self._service.ready(f"reload refused: {error}")
             return
         remark = await self._replace(parts, publisher, http)

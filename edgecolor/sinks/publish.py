@@ -183,13 +183,13 @@ class PublishSink:
 def _check_url(url: str) -> None:
     place, _, _ = split_address(url)
     shown = without_password(url)
-    parts = urlsplit(place)
-    if parts.scheme != "rtsp":
-        raise ConfigError(f"url {shown!r} can not be published to: it must be rtsp://HOST/PATH")
     try:
+        parts = urlsplit(place)
         host, _ = parts.hostname, parts.port
     except ValueError:
-        raise ConfigError(f"url {shown!r}: its port is not a number up to 65535") from None
+        raise ConfigError(f"url {shown!r}: a port is a number up to 65535, and an IPv6 address stands in brackets") from None
+    if parts.scheme != "rtsp":
+        raise ConfigError(f"url {shown!r} can not be published to: it must be rtsp://HOST/PATH")
     if not host or "@" in host:
         raise ConfigError(f"url {shown!r} names no host; percent-encode the password, or give it in a credentials file")
 

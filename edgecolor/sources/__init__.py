@@ -9,14 +9,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event
 from typing import Literal, Protocol, get_args
+from urllib.parse import urlsplit
 
-from edgecolor.credentials import Secret, without_password
+from edgecolor.credentials import Secret, split_address, without_password
 from edgecolor.errors import ConfigError
 from edgecolor.frame import Frame
 
 Transport = Literal["tcp", "udp"]
 NoiseReduction = Literal["", "off", "fast", "high-quality", "minimal"]
-SCHEMES = ("rtsp", "rtsps", "http", "https")
+_PORTS = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443}
+SCHEMES = tuple(_PORTS)
 KNOWN = ("demo", *(f"{scheme}://HOST/PATH" for scheme in SCHEMES), "/dev/videoN", "picamera[:N]", "a path of a video file")
 PICAMERA_INSTALL = "apt install python3-picamera2, and make the virtual environment with --system-site-packages"
 _PICAMERA = re.compile(r"picamera2?(?::(\d{1,3}))?")
@@ -109,6 +111,26 @@ class Source(Protocol):
         ...
 
 
+def is_network_address(name: str) -> bool:
+    """Whether ``name`` means a camera over the network."""
+    scheme = _SCHEME.match(name)
+    return scheme is not None and scheme[1] in SCHEMES
+
+
+def host_and_port(address: str) -> tuple[str, int]:
+    """Where a camera over the network is asked for. Raises ConfigError, without the password, for an address that can not be meant."""
+    place, _, _ = split_address(address)
+    shown = without_password(address)
+    try:
+        parts = urlsplit(place)
+        host, port = parts.hostname or "", parts.port or _PORTS[parts.scheme]
+    except ValueError:
+        raise ConfigError(f"source {shown}: a port is a number up to 65535, and an IPv6 address stands in brackets") from None
+    if not host or "@" in host:
+        raise ConfigError(f"source {shown}: it names no host; percent-encode the password, or give it in a credentials file")
+    return host, port
+
+
 def open_source(name: str, options: SourceOptions | None = None, picamera: PicameraOptions | None = None) -> Source:
     """The source that ``name`` means (see KNOWN). A camera need not be there yet: its loss is told by ``frames``.
 
@@ -124,7 +146,7 @@ def open_source(name: str, options: SourceOptions | None = None, picamera: Picam
 
         return PicameraSource(int(found[1] or 0), options, picamera or PicameraOptions())
     scheme = _SCHEME.match(name)
-    if scheme and scheme[1] in SCHEMES:
+    if is_network_address(name):
         from edgecolor.sources.network import NetworkSource
 
         return NetworkSource(name, options)

@@ -6,16 +6,14 @@ import socket
 import ssl
 from time import monotonic
 from typing import Any
-from urllib.parse import urlsplit
 
 import av
 
 from edgecolor.credentials import Secret, read_credentials, split_address, with_password, without_password
 from edgecolor.errors import ConfigError, Loss, SourceLostError
-from edgecolor.sources import SourceOptions
+from edgecolor.sources import SourceOptions, host_and_port
 from edgecolor.sources.live import LiveSource
 
-_PORTS = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443}
 # Little is read ahead to learn what the stream is: a camera's description says it. That little is decoded at once and the
 # newest picture wins, so that it is no delay; FFmpeg's "nobuffer" would throw it away, and with it the first key frame.
 _PROBING = {"probesize": "32768", "analyzeduration": "100000"}
@@ -39,15 +37,9 @@ class _NetworkCamera:
     def __init__(self, url: str, options: SourceOptions) -> None:
         self.name = without_password(url)
         self.options = options
+        self.host, self.port = host_and_port(url)
         place, user, password = split_address(url)
-        parts = urlsplit(place)
-        try:
-            self.host, self.port = parts.hostname or "", parts.port or _PORTS[parts.scheme]
-        except ValueError:
-            raise ConfigError(f"source {self.name}: its port is not a number up to 65535") from None
-        if not self.host or "@" in self.host:
-            raise ConfigError(f"source {self.name}: it names no host; percent-encode the password, or give it in a credentials file")
-        self.scheme = parts.scheme
+        self.scheme = place.partition(":")[0]
         user, password = _credentials(self.name, user, password, options)
         self._url = with_password(place, user, password)
         self._place = place

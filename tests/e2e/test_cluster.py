@@ -186,6 +186,7 @@ def test_a_cluster_behind_certificates(tmp_path: Path) -> None:
     [
         ("tcp://192.0.2.7:8786", "nothing is encrypted"), ("192.0.2.7:8786", "is no scheduler's address"),
         ("tcp://127.0.0.1", "is no scheduler's address"), ("ssh://127.0.0.1:22", "is no scheduler's address"),
+        ("tcp://[::1", "is no scheduler's address"),
     ],
 )  # fmt: skip
 def test_addresses(tmp_path: Path, address: str, message: str) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import DATA, ROOT, need
-from tests.e2e.serving import Server, Viewer, started
+from tests.e2e.serving import Server, Viewer, script, started
 
 SETTINGS = """
 [source]
@@ -107,6 +107,8 @@ def test_other_settings_are_taken_while_viewers_watch(tmp_path: Path, monkeypatc
     [
         (("chroma_rate", "chroma_rat"), "front.toml:7: live: unknown key 'chroma_rat'; did you mean 'chroma_rate'?"),
         (('"demo"', '"dmo"'), "source 'dmo' is unknown"),
+        (('"demo"', '"rtsp://[::1/x"'), "front.toml:3: source.address: source rtsp://[::1/x: a port is a number"),
+        (("[live]", '[publish]\nurl = "rtsp://[::1:8554/porch"\n[live]'), "front.toml:7: publish.url: url 'rtsp://[::1:8554/porch'"),
         (("threads = 1", 'model = "absent"'), "absent"),
         (("[live]", '[publish]\nurl = "rtsp://127.0.0.1:1/x"\nencoder = "h264_magic"\n[live]'), "h264_magic"),
         (('"127.0.0.1:0"', '"127.0.0.1:0"\ntls_certificate = "/absent"\ntls_key = "/absent"'), "/absent: can not be read for TLS"),
@@ -134,6 +136,31 @@ def test_wrong_settings_change_nothing_and_say_why(
         server.process.send_signal(signal.SIGHUP)
         told.until(lambda line: line.startswith("STATUS=live: ") and "refused" not in line)
         assert server.wait_for(lambda state: state["chroma"]["limit"] == 3)
+        assert server.stop()[0] == 0
+
+
+# A server that finds what nobody foresaw when it reads its settings anew. FILE: where they stand.
+UNFORESEEN = """
+from edgecolor import cli, serving
+
+made = serving.parts_of
+serving.parts_of = lambda config, before=None: made(config, before) if before is None else {}["nobody foresaw this"]
+cli.main(["serve", "--config", FILE])
+"""
+
+
+def test_what_nobody_foresaw_is_a_refusal_too_with_its_traceback(tmp_path: Path) -> None:
+    file = tmp_path / "front.toml"
+    file.write_text(SETTINGS)
+    with started(script(UNFORESEEN.replace("FILE", repr(str(file))))) as server:
+        server.wait_for(lambda state: state["state"] == "live")
+        server.process.send_signal(signal.SIGHUP)
+        end = time.monotonic() + 30
+        while "KeyError" not in server.stderr:
+            assert time.monotonic() < end and server.process.poll() is None, server.stderr
+            time.sleep(0.02)
+        assert "the new settings are not taken, the old ones stay: 'nobody foresaw this'" in server.stderr
+        assert "Traceback" in server.stderr and server.state()["state"] == "live"
         assert server.stop()[0] == 0
 
 

@@ -99,6 +99,10 @@ def test_every_kind_of_field_is_read(tmp_path: Path) -> None:
         ("[[part]]\nname = 'a'\n[[part]]\nweight = 1", 3, "part[1]: name is missing"),
         ("[door]\nlocks = 1\nwidth = 9", 3, "door.width: width is 9.0; it must be between 0 and 5"),
         ("[door]\nlocks = 0\nlocked = true", 3, "door.locked: locked needs locks"),
+        ("[door]\nwidth = 1" + "0" * 400, 2, "door.width: a whole number has more than 64 bits"),
+        ("[door]\n\nlocks = 1" + "0" * 5000, 3, "is not TOML: a whole number has more than 64 bits"),
+        ("[door]\nnames = [0x" + "f" * 5000 + "]", 2, "door.names[0]: a whole number has more than 64 bits"),
+        ("[door]\nurl = 'a'\nkey = \"b\\u0000\"", 3, "door.key has a NUL character in it"),
         ("[door]\nwidth = 1\nwidth = 2\n", 3, "is not TOML"),
         ("\n[door\n", 2, "is not TOML"),
     ],
@@ -119,9 +123,10 @@ def test_files_that_are_no_configuration(tmp_path: Path) -> None:
     path.write_bytes(b"#" * (2 << 20))
     with pytest.raises(ConfigError, match="too large"):
         read_layers(path)
-    path.write_text("a = " + "[" * 100_000)
-    with pytest.raises(ConfigError, match=r"x\.toml"):
-        read_layers(path)
+    for text in ("a = " + "[" * 100_000, "a." * 3000 + "b = 1", "a = " + "[" * 30 + "]" * 30):
+        path.write_text(text)
+        with pytest.raises(ConfigError, match=r"x\.toml: is nested too deeply"):
+            read_layers(path)
 
 
 def test_the_environment_wins_over_the_file_and_flags_win_over_both(tmp_path: Path) -> None:
