@@ -71,7 +71,7 @@ class DiskFullError(OutputError):
 
 
 class WorkerError(EdgeColorError, RuntimeError):
-    """A worker process ended in the middle of a file: a library crashed, or the system killed it."""
+    """A worker failed in the middle of a file in a way that nobody foresaw: a library crashed, or the system killed its process."""
 
 
 class SourceError(EdgeColorError, OSError):

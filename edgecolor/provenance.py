@@ -6,6 +6,7 @@ ISO 16684-3 and Adobe's XMP specification part 3, section 1.2.7 (XMP in the ISO 
 
 from __future__ import annotations
 
+import contextlib
 import struct
 import xml.etree.ElementTree as ET
 from collections.abc import Mapping
@@ -61,9 +62,12 @@ def mark(packet: bytes | None, tool: str) -> bytes:
     The other properties of ``packet`` are kept when it is plain UTF-8 XMP without a document type, and not too large;
     otherwise they are lost. Never raises for a damaged packet.
     """
-    root = _parse(packet)
-    marked = _wrap(root if root is not None else _empty(), tool)
-    return marked if len(marked) <= LARGEST_PACKET else _wrap(_empty(), tool)
+    if (root := _parse(packet)) is not None:
+        with contextlib.suppress(RecursionError):  # of elements a thousand deep, which are read without recursion, but not written
+            marked = _wrap(root, tool)
+            if len(marked) <= LARGEST_PACKET:
+                return marked
+    return _wrap(_empty(), tool)
 
 
 def video_metadata(tool: str, existing: Mapping[str, str] | None = None) -> dict[str, str]:

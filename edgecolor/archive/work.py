@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from edgecolor import __version__
 from edgecolor.archive.job import FITS, VIDEO, Job, Outcome, Result, Settings
 from edgecolor.archive.manifest import Record
-from edgecolor.errors import DiskFullError, EdgeColorError, OutputError, PictureError
+from edgecolor.errors import DiskFullError, EdgeColorError, OutputError, PictureError, WorkerError
 from edgecolor.provenance import creator_tool
 from edgecolor.sinks.files import NO_ROOM, new_file, write_file
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from edgecolor.signing import Signer
     from edgecolor.videos import VideoOptions
 
+_LOG = logging.getLogger(__name__)
 Progress = Callable[[float, float], None]  # seconds of video done, and of all
 
 
@@ -39,7 +41,7 @@ class Worker:
             self.signer = Signer(settings.signature)
 
     def perform(self, job: Job, progress: Progress | None = None, parts: Sequence[Path] = ()) -> Outcome:
-        """Do one job. What is wrong with the file, or with writing its result, becomes the outcome; nothing is raised for it.
+        """Do one job. What is wrong with the file, or with writing its result, becomes the outcome, and so does every other error.
 
         parts: of a video, coloured already, to be joined.
         """
@@ -56,6 +58,10 @@ class Worker:
             size = job.target.stat().st_size
         except (EdgeColorError, MemoryError, OSError) as error:
             return Outcome(job, "failed", monotonic() - started, error=reason(job.source, error), disk_full=_no_room(error))
+        except Exception as error:  # noqa: BLE001 - it costs this file alone, and nothing foreign has to travel between processes
+            _LOG.exception("%s", job.source)
+            mistake = WorkerError(f"an unforeseen error ({type(error).__name__}: {error})")
+            return Outcome(job, "failed", monotonic() - started, error=reason(job.source, mistake))
         record = Record(
             job.key, job.name, str(job.source.absolute()), before.st_size, before.st_mtime_ns, digest, job.format,
             self.settings.of(job.format), self.settings.model, __version__, size, output, result,

@@ -202,8 +202,8 @@ def test_a_crash_costs_its_own_file(tmp_path, jobs):
     assert (done.returncode, done.stdout) == (1, "12 colorized, 2 failed\n")
     said = sorted(complaints(done))
     assert f"{archive / 'crash.jpg'}: the process that worked on it ended (signal 11, Segmentation fault)" in said[0]
-    assert f"{archive / 'raise.jpg'}: the process that worked on it ended (exit code 1)" in said[1] and len(said) == 2
-    assert "a mistake in the program" in done.stderr
+    assert f"{archive / 'raise.jpg'}: an unforeseen error (RuntimeError: a mistake in the program)" in said[1] and len(said) == 2
+    assert "Traceback" in done.stderr and "in troubled" in done.stderr
     done = colorize(archive, "-o", out)
     assert (done.returncode, done.stdout) == (0, "2 colorized, 12 done before\n")
 

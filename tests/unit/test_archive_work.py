@@ -101,6 +101,14 @@ def test_too_little_memory_is_the_files_failure(job, colorizer, monkeypatch):
     assert perform(job, SETTINGS, colorizer).error == f"{job.source}: there is not enough memory for it"
 
 
+def test_what_nobody_foresaw_costs_one_file_and_is_logged_with_its_place(job, colorizer, monkeypatch, caplog):
+    monkeypatch.setattr(work, "write_file", lambda *_, **__: (_ for _ in ()).throw(RecursionError("too deep")))
+    outcome = perform(job, SETTINGS, colorizer)
+    assert (outcome.result, outcome.record) == ("failed", None)
+    assert outcome.error == f"{job.source}: an unforeseen error (RecursionError: too deep)"
+    assert str(job.source) in caplog.text and "Traceback" in caplog.text
+
+
 def test_a_source_that_is_gone_is_named(job, colorizer):
     job.source.unlink()
     outcome = perform(job, SETTINGS, colorizer)

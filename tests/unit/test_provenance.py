@@ -62,9 +62,10 @@ ENTITY = '<!DOCTYPE x [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;">]>' + EXIS
         ENTITY.encode("utf-16"),
         b"<a>" * 20000,
         (b"<a>" * 5000) + (b"</a>" * 5000),
+        EXISTING.replace("kept", "<a>" * 3000 + "</a>" * 3000).encode(),
         EXISTING.replace("kept", "k" * LARGEST_PACKET).encode(),
     ],
-    ids=["empty", "binary", "cut", "foreign", "entities", "entities-utf16", "deep-cut", "deep", "large"],
+    ids=["empty", "binary", "cut", "foreign", "entities", "entities-utf16", "deep-cut", "deep", "deep-property", "large"],
 )
 def test_hostile_packets_are_replaced(packet):
     marked = mark(packet, "EdgeColor test")
