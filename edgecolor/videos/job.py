@@ -288,6 +288,10 @@ class Job:
             warnings.append(f"{reader.damaged} damaged packets could not be decoded")
         if reader.repaired:
             warnings.append(f"{reader.repaired} frames had times that did not rise; they come right after the one before")
+        if reader.timeline.restarts:
+            warnings.append(f"its times start anew on the way ({reader.timeline.restarts} x); what follows then comes right after")
+        if reader.timeline.moved:
+            warnings.append(f"{reader.timeline.moved} packets of other streams had times that fell back; they come after the one before")
         if not muxer_for(self.target).comments and self.options.label == "off" and self.scenes["gray"]:
             warnings.append("the format has no place to say that colours are guessed; --label burns it into the picture")
         if self.late_fields:

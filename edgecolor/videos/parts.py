@@ -21,6 +21,7 @@ from edgecolor.videos.muxers import Muxer, muxer_for
 from edgecolor.videos.options import VideoOptions
 from edgecolor.videos.output import Growing, output_error
 from edgecolor.videos.reading import Reader, main_stream, open_input
+from edgecolor.videos.timeline import Timeline
 from edgecolor.videos.verdicts import has_gray
 from edgecolor.videos.writing import Writer, part_offset
 
@@ -41,7 +42,8 @@ class Span:
 
 
 def divide(source: Path, target: Path, options: VideoOptions, seconds: float) -> list[Span]:
-    """Parts of about so many seconds; none when the film is shorter than two, in colour, or of a kind that can not be joined again.
+    """Parts of about so many seconds; none when the film is shorter than two, in colour, or of a kind that can not be joined again,
+    or when its times start anew on the way.
 
     Raises VideoError when it can not be read.
     """
@@ -55,7 +57,10 @@ def divide(source: Path, target: Path, options: VideoOptions, seconds: float) ->
             return []
         borders: list[int] = []
         last = None
-        for packet in container.demux(stream):
+        timeline = Timeline(stream.index)
+        for packet in timeline.straighten(container.demux(stream)):
+            if timeline.restarts:  # one place in the file would have two times
+                return []
             if packet.pts is None:
                 continue
             last = packet.pts if last is None else last
@@ -87,7 +92,7 @@ def join(source: Path, temporary: Path, target: Path, parts: Sequence[Path], opt
                 raise VideoError(f"{source}: {UNFIT}")
             coloured = _retimed(parts, [times for _, times in timing], reader.time_base)
             with closing(open_input(source)) as container:
-                for packet in container.demux():
+                for packet in Timeline(reader.stream.index).straighten(container.demux()):
                     if packet.stream.index != reader.stream.index:
                         if packet.size:
                             writer.copy(packet)

@@ -14,6 +14,7 @@ import av
 from edgecolor.errors import VideoError
 from edgecolor.sources.planes import Deinterlacer
 from edgecolor.videos.forms import plain
+from edgecolor.videos.timeline import Timeline
 
 _MOST_PIXELS = 1 << 26  # more than 8K; a damaged header can promise anything
 _MOST_THREADS = 4
@@ -77,6 +78,7 @@ class Reader:
         self.damaged = self.repaired = 0
         self.stopped = ""
         self._untimed = self.container.format.name in _UNTIMED
+        self.timeline = Timeline(self.stream.index)
         self._deinterlacer = Deinterlacer() if deinterlace else None
         self._shape: tuple[int, int, str] | None = None
         self._last: int | None = None
@@ -131,7 +133,7 @@ class Reader:
 
     def _time(self, picture: Any) -> None:
         pts = picture.dts if self._untimed else picture.pts
-        if pts is not None and picture.time_base != self.time_base:
+        if pts is not None and picture.time_base not in (None, self.time_base):  # None: of those that came out at the end
             pts = round(pts * picture.time_base / self.time_base)
         step = max(1, round(1 / (self.rate * self.time_base)))
         if pts is None:
@@ -142,25 +144,29 @@ class Reader:
         self._last = pts
 
     def _decoded(self, aside: Aside | None) -> Iterator[Any]:
-        packets = self.container.demux() if aside else self.container.demux(self.stream)
+        for packet in self.timeline.straighten(self._packets()):
+            if packet.stream.index == self.stream.index:
+                yield from self._pictures_of(packet)
+            elif aside is not None:
+                aside(packet)
+        yield from self._pictures_of(None)
+        if self._deinterlacer is not None:
+            yield from self._deinterlacer.flush()
+
+    def _packets(self) -> Iterator[Any]:
+        """Of all streams, for times start anew in all of them; until the file ends or can not be read on."""
+        packets = self.container.demux()
         while True:
             try:
                 packet = next(packets)
             except StopIteration:
-                break
+                return
             except (av.FFmpegError, ValueError) as error:
                 self.stopped = getattr(error, "strerror", None) or str(error)
                 self._reason = f": {self.stopped}"
-                break
-            if packet.stream.index != self.stream.index:
-                if aside is not None and packet.size:
-                    aside(packet)
-                continue
-            yield from self._pictures_of(packet)
-        if self.stopped:
-            yield from self._pictures_of(None)
-        if self._deinterlacer is not None:
-            yield from self._deinterlacer.flush()
+                return
+            if packet.size:  # Theora has empty ones, for a picture that is shown on
+                yield packet
 
     def _pictures_of(self, packet: Any) -> Iterator[Any]:
         try:

@@ -191,18 +191,21 @@ def test_subtitles_and_attachments_are_kept(tmp_path: Path) -> None:
         assert [s.data for s in new.streams if s.type == "attachment"] == [b"kept"]
 
 
-def with_sound(path: Path, pictures_s: int, sound_s: int, words: str = "") -> Path:
-    """A film of 5 pictures a second, two tracks of sound and perhaps a line of subtitles each second."""
+def with_sound(
+    path: Path, pictures_s: int, sound_s: int, words: str = "", codecs: tuple[str, str] = ("libx264", "aac"),
+) -> Path:  # fmt: skip
+    """A film of 5 pictures a second, or 25 in MPEG-2, two tracks of sound and perhaps a line of subtitles each second."""
     with av.open(str(path), "w") as container:
-        picture = container.add_stream("libx264", rate=5, options={"tune": "zerolatency"})
+        rate = 25 if codecs[0] == "mpeg2video" else 5  # it knows few
+        picture = container.add_stream(codecs[0], rate=rate, options={"tune": "zerolatency"} if codecs[0] == "libx264" else {})
         picture.width, picture.height, picture.pix_fmt = SIZE[1], SIZE[0], "yuv420p"
-        sounds = [container.add_stream("aac", rate=16000) for _ in range(2)]
+        sounds = [container.add_stream(codecs[1], rate=16000) for _ in range(2)]
         lines = container.add_mux_stream(words) if words else None
         container.start_encoding()
-        shown = gray_frames(5 * pictures_s)
+        shown = gray_frames(rate * pictures_s)
         for second in range(sound_s):
-            for number, frame in enumerate(shown[5 * second : 5 * second + 5]):
-                frame.pts, frame.time_base = 5 * second + number, Fraction(1, 5)
+            for number, frame in enumerate(shown[rate * second : rate * (second + 1)]):
+                frame.pts, frame.time_base = rate * second + number, Fraction(1, rate)
                 container.mux(picture.encode(frame))
             for index, sound in enumerate(sounds):
                 samples = np.sin(np.arange(16000 * second, 16000 * (second + 1)) / (20 + index)).astype(np.float32)[None]
@@ -256,6 +259,29 @@ def test_packets_of_other_streams_are_handed_on_as_the_film_goes(tmp_path: Path,
     colorize(source, tmp_path / "out.mkv")
     assert len(waited) > 600 and max(waited) <= 110
     assert all_packets(tmp_path / "out.mkv") == all_packets(source)
+
+
+@pytest.mark.parametrize(("suffix", "target"), [(".ts", ".ts"), (".ts", ".mkv"), (".ts", ".mp4"), (".mkv", ".mkv"), (".mpg", ".mpg")])
+def test_joined_films_go_on_where_their_times_start_anew_with_their_sound_in_step(tmp_path: Path, suffix: str, target: str) -> None:
+    codecs = ("mpeg2video", "mp2") if suffix == ".mpg" else ("libx264", "aac")
+    one = with_sound(tmp_path / f"one{suffix}", 3, 3, codecs=codecs)
+    source = tmp_path / f"joined{suffix}"
+    source.write_bytes(2 * one.read_bytes())
+    report = colorize(source, tmp_path / f"out{target}")
+    assert "start anew on the way (1 x)" in report.warnings[0] and not any("did not rise" in warning for warning in report.warnings)
+    before = {index: [float(time) for time, _ in found] for index, found in all_packets(one).items()}
+    pictures = [float(time) for time in times(one)]
+    found = {index: [float(time) for time, _ in found] for index, found in all_packets(tmp_path / f"out{target}").items()}
+    shown = [float(time) for time in times(tmp_path / f"out{target}")]
+    count = len(pictures)
+    assert len(shown) == 2 * count and shown[-1] - shown[0] == pytest.approx(6, abs=0.4)
+    assert found.keys() == before.keys()
+    for number in range(2):
+        start = shown[count * number] - pictures[0]
+        assert shown[count * number : count * (number + 1)] == pytest.approx([time + start for time in pictures], abs=0.002)
+        for index, times_of in before.items():
+            of_part = found[index][len(times_of) * number : len(times_of) * (number + 1)]
+            assert of_part == pytest.approx([time + start for time in times_of], abs=0.002)
 
 
 def test_what_the_container_can_not_hold_is_named(tmp_path: Path) -> None:

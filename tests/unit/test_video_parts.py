@@ -86,6 +86,9 @@ def test_what_is_done_in_one_piece(tmp_path: Path) -> None:
     coloured = write(tmp_path / "b.mkv", color_frames(COUNT), codec="libx264", time_base=Fraction(1, 25), options={"g": "10"})
     assert divide(coloured, tmp_path / "out.mkv", VideoOptions(), 0.7) == []
     assert len(divide(coloured, tmp_path / "out.mkv", VideoOptions(force=True), 0.7)) == 3
+    joined = tmp_path / "joined.mkv"
+    joined.write_bytes(2 * source.read_bytes())
+    assert divide(joined, tmp_path / "out.mkv", VideoOptions(), 0.7) == [], "its times start anew"
 
 
 def test_parts_of_two_kinds_are_not_joined(tmp_path: Path) -> None:

@@ -1,0 +1,115 @@
+"""Times of a file's packets that go on where the file's start anew: in joined films, and in recordings that were interrupted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+_DISORDER_S = 0.5  # what falls back by less is out of order, and no new beginning
+_BESIDE_S = 5.0  # streams that were heard of within so many seconds are expected to begin anew together
+_MOST_WAITING = 500  # packets, until they do
+
+
+@dataclass
+class _Track:
+    """One stream. shift: what is added to its times now. last: the time of decoding in the file of its newest packet. out: the same in
+    the result, in ticks. ends: where all that came ends, by times of decoding and of showing, in the result. All in seconds but out."""
+
+    shift: float = 0.0
+    last: float | None = None
+    out: int | None = None
+    ends: tuple[float, float] = (float("-inf"), float("-inf"))
+
+
+class Timeline:
+    """Of one file, read once from some place on. Where times fall back, the same is added to those of all streams that follow: what
+    comes anew begins when all that came before has ended, and its streams stay in step.
+
+    restarts: how often that was, so far. moved: packets that came a little out of order, of other streams than ``main``, and now follow
+    the one before them.
+    """
+
+    def __init__(self, main: int) -> None:
+        self._main = main
+        self.restarts = self.moved = 0
+        self._tracks: dict[int, _Track] = {}
+        self._shift = 0.0  # since the newest beginning; tracks that have not come to it have another one
+        self._now = 0.0  # in the result
+        self._waiting: list[Any] = []  # packets after a beginning of which not all streams were seen
+        self._begun: set[int] = set()  # those that were
+
+    def straighten(self, packets: Iterable[Any]) -> Iterator[Any]:
+        """The packets, with their times set. Those of different streams may change places."""
+        for packet in packets:
+            if packet.dts is None:
+                yield from (*self._settle(), self._placed(packet))
+                continue
+            index, timed = packet.stream.index, packet.stream.type in ("video", "audio")
+            track = self._tracks.setdefault(index, _Track())
+            time = float(packet.dts * packet.time_base)
+            current = index in self._begun if self._waiting else track.shift == self._shift
+            if timed and current and track.last is not None and time < track.last - _DISORDER_S:
+                yield from self._settle()
+                self._now, self._shift = track.ends[0], track.ends[0] - time
+                self.restarts += 1
+                self._begun, self._waiting = {index}, [packet]
+            elif not self._waiting:
+                yield self._placed(packet)
+            elif not timed or index in self._begun or self._is_nearer(time, track):
+                self._waiting.append(packet)
+                self._begun |= {index} if timed else set()
+            else:
+                yield self._placed(packet, begun=False)
+            if timed:
+                track.last = time
+            if self._waiting and (self._all_begun() or len(self._waiting) > _MOST_WAITING):
+                yield from self._settle()
+        yield from self._settle()
+
+    def _is_nearer(self, time: float, track: _Track) -> bool:
+        """Whether a time in the file belongs to the newest beginning, rather than to what the track had before."""
+        return abs(time + self._shift - self._now) < abs(time + track.shift - self._now)
+
+    def _all_begun(self) -> bool:
+        return all(index in self._begun or track.ends[0] < self._now - _BESIDE_S for index, track in self._tracks.items())
+
+    def _settle(self) -> Iterator[Any]:
+        """What waits, behind the end of what came before in each stream."""
+        waiting, self._waiting = self._waiting, []
+        if not waiting:
+            return
+        shifts = []
+        for index in self._begun:
+            ends, mine = self._tracks[index].ends, [packet for packet in waiting if packet.stream.index == index]
+            shown = [float(packet.pts * packet.time_base) for packet in mine if packet.pts is not None]
+            shifts += [ends[0] - float(mine[0].dts * mine[0].time_base), *([ends[1] - min(shown)] if shown else [])]
+        self._shift = max(shifts)
+        for index in self._begun:
+            self._tracks[index].shift = self._shift
+        for packet in waiting:
+            yield self._placed(packet)
+
+    def _placed(self, packet: Any, *, begun: bool = True) -> Any:
+        track = self._tracks.setdefault(packet.stream.index, _Track())
+        clock = packet.time_base
+        if packet.dts is None:
+            if packet.pts is not None:
+                packet.pts += round(track.shift / clock)
+            return packet
+        if begun and track.shift != self._shift and self._is_nearer(float(packet.dts * clock), track):
+            track.shift = self._shift
+        ticks = round(track.shift / clock)
+        packet.dts += ticks
+        if packet.pts is not None:
+            packet.pts += ticks
+        if track.out is not None and packet.dts < track.out and packet.stream.index != self._main:
+            packet.dts, self.moved = track.out + 1, self.moved + 1
+            packet.pts = None if packet.pts is None else max(packet.pts, packet.dts)
+        lasting = packet.duration or (max(0, packet.dts - track.out) if track.out is not None else 0)
+        track.out = packet.dts
+        shown = packet.dts if packet.pts is None else packet.pts
+        track.ends = float((packet.dts + lasting) * clock), max(track.ends[1], float((shown + lasting) * clock))
+        if packet.stream.type in ("video", "audio"):
+            self._now = track.ends[0]
+        return packet

@@ -1,0 +1,81 @@
+"""Times that start anew on the way go on in the result, in all streams alike."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from fractions import Fraction
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from edgecolor.videos.timeline import Timeline
+
+VIDEO, AUDIO, WORDS = (SimpleNamespace(index=index, type=kind) for index, kind in enumerate(("video", "audio", "subtitle")))
+
+
+def packet(stream: Any, seconds: float, lasting: float = 0.0, shown: float | None = None) -> Any:
+    """With a clock of milliseconds. shown: where it is not the time of decoding."""
+    ticks = round(1000 * seconds)
+    pts = ticks if shown is None else round(1000 * shown)
+    return SimpleNamespace(stream=stream, dts=ticks, pts=pts, duration=round(1000 * lasting), time_base=Fraction(1, 1000))
+
+
+def film(start: float, seconds: float) -> list[Any]:
+    """Pictures of 0.2 s, and sound of 0.1 s that begins 50 ms before and ends 150 ms after them, in the order of their times."""
+    pictures = [packet(VIDEO, start + 0.2 * number, 0.2) for number in range(round(5 * seconds))]
+    sound = [packet(AUDIO, start - 0.05 + 0.1 * number, 0.1) for number in range(round(10 * seconds) + 2)]
+    return sorted(pictures + sound, key=lambda packet: packet.dts)
+
+
+def straightened(packets: Iterable[Any]) -> tuple[Timeline, list[list[int]]]:
+    """And the times of showing of each stream, in milliseconds."""
+    timeline = Timeline(main=0)
+    found: list[list[int]] = [[], [], []]
+    for straight in timeline.straighten(packets):
+        found[straight.stream.index].append(straight.pts)
+    return timeline, found
+
+
+def test_times_that_rise_stay_as_they_are() -> None:
+    packets = film(3600.0, 4) + film(7200.0, 4)  # also over a gap
+    want = [[p.pts for p in packets if p.stream is stream] for stream in (VIDEO, AUDIO)]
+    timeline, found = straightened(packets)
+    assert found[:2] == want and timeline.restarts == timeline.moved == 0
+
+
+@pytest.mark.parametrize("late", [0, 10, 40])
+def test_what_begins_anew_follows_when_all_of_the_former_has_ended_and_in_step(late: int) -> None:
+    """late: so many packets of the former sound come among those of the new film."""
+    former, new, third = film(10.0, 8), film(1.0, 6), film(0.5, 2)
+    tail = [packet for packet in former if packet.stream is AUDIO][82 - late :]
+    early = [packet for packet in new if packet.stream is VIDEO][:15]
+    packets = [p for p in former if p not in tail] + early + tail + [p for p in new if p not in early] + third
+    timeline, (shown, heard, _) = straightened(packets)
+    assert timeline.restarts == 2 and timeline.moved == 0
+    assert shown == [*range(10_000, 18_000, 200), *range(18_200, 24_200, 200), *range(24_400, 26_400, 200)]
+    assert heard == [*range(9950, 18_150, 100), *range(18_150, 24_350, 100), *range(24_350, 26_550, 100)]
+
+
+def test_subtitles_go_with_the_film_that_they_come_with() -> None:
+    former, new = film(1.0, 20), film(1.0, 20)
+    words = [packet(WORDS, 2.0, 1.0), packet(WORDS, 15.0, 1.0)]
+    timeline, found = straightened([*former[:20], words[0], *former[20:], *new[:250], words[1], *new[250:]])
+    assert timeline.restarts == 1
+    assert found[2] == [2000, 15_000 + 20_200]
+
+
+def test_frames_that_wait_for_others_do_not_overlap_what_was_before() -> None:
+    """The former one has no such frames: its times of showing end when those of decoding do. The new one begins 0.1 s before."""
+    former = [packet(VIDEO, 5 + 0.1 * number, 0.1, shown=5.3 + 0.1 * number) for number in range(10)]
+    new = [packet(VIDEO, 0.1 * number, 0.1) for number in range(10)]
+    _, found = straightened([*former, *new])
+    assert found[0] == list(range(5300, 7300, 100))
+
+
+def test_a_little_disorder_is_no_new_beginning() -> None:
+    times = [0.0, 0.1, 0.2, 0.15, 0.3]
+    timeline, found = straightened([packet(stream, time, 0.05) for time in times for stream in (VIDEO, AUDIO)])
+    assert found[0] == [0, 100, 200, 150, 300], "the decoder puts pictures in order"
+    assert found[1] == [0, 100, 200, 201, 300]
+    assert timeline.restarts == 0 and timeline.moved == 1
