@@ -185,9 +185,12 @@ def _check_url(url: str) -> None:
     shown = without_password(url)
     try:
         parts = urlsplit(place)
-        host, _ = parts.hostname, parts.port
+        host, _ = parts.hostname or "", parts.port
+        host.encode("idna")  # as it will be when it is looked up
     except ValueError:
-        raise ConfigError(f"url {shown!r}: a port is a number up to 65535, and an IPv6 address stands in brackets") from None
+        raise ConfigError(
+            f"url {shown!r}: a port is a number up to 65535, an IPv6 address stands in brackets, a name has 1 to 63 letters between dots"
+        ) from None
     if parts.scheme != "rtsp":
         raise ConfigError(f"url {shown!r} can not be published to: it must be rtsp://HOST/PATH")
     if not host or "@" in host:

@@ -124,8 +124,11 @@ def host_and_port(address: str) -> tuple[str, int]:
     try:
         parts = urlsplit(place)
         host, port = parts.hostname or "", parts.port or _PORTS[parts.scheme]
+        host.encode("idna")  # as it will be when it is looked up
     except ValueError:
-        raise ConfigError(f"source {shown}: a port is a number up to 65535, and an IPv6 address stands in brackets") from None
+        raise ConfigError(
+            f"source {shown}: a port is a number up to 65535, an IPv6 address stands in brackets, a name has 1 to 63 letters between dots"
+        ) from None
     if not host or "@" in host:
         raise ConfigError(f"source {shown}: it names no host; percent-encode the password, or give it in a credentials file")
     return host, port

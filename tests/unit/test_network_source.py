@@ -94,6 +94,7 @@ def test_wrong_options_are_refused(wrong: dict[str, Any]) -> None:
         ("rtsp://cam:99999/live", {}),
         ("rtsp://a:geheim@[fe80::1/live", {}),
         ("rtsp://a:geheim@ca\u2100m/live", {}),
+        ("rtsp://a:geheim@cam..local/live", {}),
     ],
 )
 def test_addresses_and_options_that_can_not_be_meant_are_refused(url: str, options: dict[str, Any]) -> None:

@@ -45,6 +45,7 @@ def planes_of(shown: av.VideoFrame) -> list[np.ndarray]:
         ({"url": "rtsp:///x"}, "names no host"),
         ({"url": "rtsp://host:99999/x"}, "a port is a number up to 65535"),
         ({"url": "rtsp://me:sesame@[::1:8554/x"}, "an IPv6 address stands in brackets"),
+        ({"url": "rtsp://media..local/x"}, "a name has 1 to 63 letters between dots"),
         ({"bitrate": 10}, "bitrate 10 is not between 50 and 100000"),
         ({"threads": 0}, "threads 0 is not between"),
         ({"transport": "sctp"}, "known: tcp, udp"),
