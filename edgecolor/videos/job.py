@@ -32,7 +32,7 @@ from edgecolor.videos.parts import PART_MUXER, Span
 from edgecolor.videos.reading import Reader
 from edgecolor.videos.smoothing import Smoothing, Step
 from edgecolor.videos.verdicts import Verdicts
-from edgecolor.videos.writing import Writer
+from edgecolor.videos.writing import Writer, display_matrix
 
 Progress = Callable[[float, float], None]
 
@@ -132,6 +132,7 @@ class Job:
         self.form: Form = form
         self._start = float(first.pts * self.reader.time_base)
         self.quarters = round(first.rotation / 90) % 4
+        self.turned = display_matrix(first)
         self.guesser = Guesser(self.colorizer, self.quarters)
         height, width = self.colorizer.network.size
         grid = (width // 4, height // 4) if self.quarters % 2 else (height // 4, width // 4)
@@ -239,9 +240,11 @@ class Job:
 
     def _labelled(self, luma: Plane, chroma: tuple[Plane, Plane], picture: Any) -> tuple[Plane, tuple[Plane, Plane]]:
         shift = 0 if self.form.depth == 8 else 16 - self.form.depth
-        frame = Frame(luma << shift, color_range=range_of(picture), matrix=matrix_of(picture), origin="guess")
+        shown = np.ascontiguousarray(upright(luma, self.turned))
+        frame = Frame(shown << shift, color_range=range_of(picture), matrix=matrix_of(picture), origin="guess")
         label: Any = self.options.label
-        burnt = burn(frame, label).y >> shift
+        burnt = np.empty_like(luma)
+        upright(burnt, self.turned)[:] = burn(frame, label).y >> shift
         rows, columns = np.nonzero(burnt != luma)
         if rows.size:
             height, width = chroma[0].shape
@@ -301,6 +304,16 @@ class Job:
             self.encoding.codec, self.encoding.form.name, self.options.verify_luma, tuple(self.writer.kept), reader.damaged,
             tuple(warnings),
         )  # fmt: skip
+
+
+def upright(plane: Plane, matrix: list[int] | None) -> Plane:
+    """A view of a plane as it is displayed, turned by quarters and mirrored. matrix: as of ``display_matrix``."""
+    if matrix is None:
+        return plane
+    across, down = matrix[0], matrix[4]
+    if abs(matrix[1]) > abs(matrix[0]):
+        plane, across, down = plane.T, matrix[3], matrix[1]
+    return plane[:: -1 if down < 0 else 1, :: -1 if across < 0 else 1]
 
 
 def _give_way() -> None:

@@ -27,6 +27,7 @@ from tests.videos import (
     is_green,
     luma,
     nothing_left,
+    plain_frame,
     write,
 )
 
@@ -174,6 +175,37 @@ def test_a_label_is_burnt_in_when_asked_for(tmp_path: Path) -> None:
     for old, new in zip(decoded(source), decoded(tmp_path / "out.mkv"), strict=True):
         changed = luma_of(old) != luma_of(new)
         assert changed[100:, :100].any() and not changed[:60].any()
+
+
+def labelled(path: Path, size: tuple[int, int], matrix: tuple[int, int, int, int] = (1, 0, 0, 1)) -> np.ndarray:
+    """Luma of a flat gray film with a label. matrix: of its display, (a, b, c, d)."""
+    a, b, c, d = (number << 16 for number in matrix)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("ffv1", rate=25)
+        stream.width, stream.height, stream.pix_fmt = size[1], size[0], "yuv420p"
+        stream.set_display_matrix([a, b, 0, c, d, 0, 0, 0, 1 << 30])
+        container.mux(stream.encode(plain_frame("yuv420p", np.full(size, 100, np.uint8))))
+        container.mux(stream.encode())
+    colorize(path, path.with_name(f"out-{path.name}"), codec="ffv1", label="bottom-left", force=True)
+    (frame,) = decoded(path.with_name(f"out-{path.name}"))
+    changed = luma_of(frame) != 100
+    assert changed.any() and all((plane_of(frame, number)[changed[::2, ::2]] == 128).all() for number in (1, 2))
+    return luma_of(frame).copy()
+
+
+@pytest.mark.parametrize(
+    "matrix", [(0, -1, 1, 0), (-1, 0, 0, -1), (0, 1, -1, 0), (-1, 0, 0, 1), (1, 0, 0, -1), (0, 1, 1, 0), (0, -1, -1, 0)]
+)
+def test_a_label_is_upright_in_its_corner_where_display_turns_or_mirrors_the_picture(
+    tmp_path: Path, matrix: tuple[int, int, int, int],
+) -> None:  # fmt: skip
+    stored = labelled(tmp_path / "a.mkv", (96, 160), matrix)
+    a, b, c, d = matrix
+    rows, columns = np.indices(stored.shape)
+    across, down = a * columns + c * rows, b * columns + d * rows  # ISO 14496-12
+    shown = np.zeros((stored.shape if a else stored.shape[::-1]), np.uint8)
+    shown[down - down.min(), across - across.min()] = stored
+    assert np.array_equal(shown, labelled(tmp_path / "b.mkv", shown.shape))
 
 
 def test_gray_full_range_is_said(tmp_path: Path) -> None:
