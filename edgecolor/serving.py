@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgecolor import __version__, provenance
 from edgecolor.colorizer import Colorizer, TfliteNetwork
-from edgecolor.errors import EdgeColorError, ServeError
+from edgecolor.errors import ConfigError, EdgeColorError, ServeError
 from edgecolor.live import LiveOptions
 from edgecolor.pipeline import Pipeline
 from edgecolor.service import Service
@@ -57,12 +57,17 @@ class Parts:
 def parts_of(config: ServeConfig, before: Parts | None = None) -> Parts:
     """The parts that a configuration asks for; the colorizer is that of ``before`` where its settings are the same.
 
-    Raises EdgeColorError: no such model, no delegate, a source that can not be one.
+    Raises EdgeColorError: no such model, no delegate, a source that can not be one; or another [network] than that of ``before``
+    while that one has a delegate: a Coral has one owner, and this process is it until it ends.
     """
     network = config.network
     source = open_source(config.source.address, config.source, config.picamera)
     if before is not None and before.network == network:
         colorizer = before.colorizer
+    elif before is not None and before.network is not None and before.network.delegate:
+        raise ConfigError(
+            f"[network] has changed: with a delegate ({before.network.delegate}) that counts at a restart only, for this process keeps the device"
+        )
     else:
         colorizer = Colorizer(
             network.model, network.runtime or None, network.threads or None, network.delegate or None,
@@ -180,8 +185,11 @@ class LiveServer:
         before = self._parts
         try:
             parts = await asyncio.to_thread(self._reread, before)
-            publisher = self._feed.publisher if parts.publish == before.publish else _publisher(parts)
+            running = self._feed.publisher
+            publisher = running if running is not None and running.does(parts.publish) else _publisher(parts)
             http = self._http if parts.http == before.http else self._new_http(parts)
+            if http is self._http:
+                http.renew_certificate()  # the last thing that may be refused
         except Exception as error:  # noqa: BLE001 - whatever nobody foresaw must not end a server that runs
             foreseen = isinstance(error, EdgeColorError)
             _LOG.error("the new settings are not taken, the old ones stay: %s", error, exc_info=not foreseen)

@@ -93,6 +93,10 @@ class PublishSink:
         self._stop = Event()
         self._thread = Thread(target=self._run, name="edgecolor-publish", daemon=True)
 
+    def does(self, options: PublishOptions) -> bool:
+        """Whether it does what ``options`` ask for, whose credentials file is read anew. Raises CredentialsError."""
+        return options == self._options and _target(options) == self._target
+
     def start(self) -> None:
         """Begin to publish with the first frame that is put."""
         self._thread.start()

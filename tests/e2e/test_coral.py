@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -32,6 +34,41 @@ def test_without_a_fallback_it_ends_and_says_why(plug: Path, tmp_path: Path) -> 
         assert server.process.wait(30) == 1
         server.join()
         assert "'edgetpu:usb' failed at work; was it unplugged?" in server.stderr and "Traceback" not in server.stderr
+
+
+@pytest.mark.parametrize("fallback", ["", "cpu"])
+def test_another_network_is_for_the_next_start_since_a_coral_has_one_owner(plug: Path, tmp_path: Path, fallback: str) -> None:
+    file = tmp_path / "front.toml"
+    settings = f"""
+[source]
+address = "demo"
+[http]
+address = "127.0.0.1:0"
+[network]
+model = "{write_compiled(tmp_path)}"
+delegate = "edgetpu:usb"
+delegate_fallback = "{fallback}"
+threads = 1
+"""
+    file.write_text(settings)
+
+    def reload(changed: str, answer: str) -> None:
+        file.write_text(changed)
+        server.process.send_signal(signal.SIGHUP)
+        end = time.monotonic() + 30
+        while answer not in server.stderr:
+            assert time.monotonic() < end, server.stderr
+            time.sleep(0.02)
+
+    with started([sys.executable, "-m", "edgecolor", "serve", "--config", str(file)]) as server, Viewer(server) as viewer:
+        while viewer.part().origin != "guess":
+            pass
+        reload(settings.replace("threads = 1", "threads = 2"), "[network] has changed: with a delegate (edgetpu:usb) that counts at a restart")
+        assert "the new settings are not taken, the old ones stay" in server.stderr
+        reload(f"{settings}[live]\nchroma_rate = 3.0\n", "reloaded: demo")
+        state = server.wait_for(lambda state: state["state"] == "live" and state["chroma"]["limit"] == 3)
+        assert state["model"]["delegate"] == "edgetpu:usb" and state["model"]["delegate_lost"] is None
+        assert server.stop()[0] == 0
 
 
 def test_with_a_fallback_viewers_stay_and_the_state_tells(plug: Path, tmp_path: Path) -> None:

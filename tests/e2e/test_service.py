@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import socket
+import ssl
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -13,7 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.certificates import own_certificate
 from tests.conftest import DATA, ROOT, need
+from tests.e2e.camera import Camera
 from tests.e2e.serving import Server, Viewer, script, started
 
 SETTINGS = """
@@ -194,6 +197,51 @@ def test_another_address_is_served_after_a_reload(tmp_path: Path, monkeypatch: p
         server.wait_listening()
         assert server.get("/snapshot.jpg")[0] == 200
         assert server.stop()[0] == 0
+
+
+def test_a_renewed_certificate_counts_from_a_reload_on_and_viewers_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def shown() -> str:
+        return ssl.get_server_certificate((server.host, server.port))
+
+    certificate, key = own_certificate(tmp_path)
+    tls = f'"127.0.0.1:0"\ntls_certificate = "{certificate}"\ntls_key = "{key}"'
+    with served(tmp_path, SETTINGS.replace('"127.0.0.1:0"', tls), monkeypatch) as (server, told, _), Viewer(server) as viewer:
+        told.until(is_line("READY=1"))
+        first = shown()
+        assert first.split() == certificate.read_text().split()
+        own_certificate(tmp_path)
+        assert shown() == first
+        server.process.send_signal(signal.SIGHUP)
+        told.until(is_line("READY=1"))
+        renewed = shown()
+        assert renewed != first and renewed.split() == certificate.read_text().split()
+        key.write_text("broken")
+        server.process.send_signal(signal.SIGHUP)
+        assert "not a PEM certificate and its key" in told.until(is_line("STATUS=reload refused"))[-1]
+        assert shown() == renewed
+        number = viewer.part().sequence
+        while viewer.part().sequence <= number:
+            pass
+        assert server.state()["viewers"] == 1 and server.stop()[0] == 0
+
+
+def test_a_changed_password_of_the_media_server_counts_from_a_reload_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    credentials = tmp_path / "publish"
+    credentials.write_text("cam:wrong\n")
+    credentials.chmod(0o600)
+    with Camera(user="cam", password="right") as camera:
+        publish = f'[publish]\nurl = "{camera.publish_url}"\ncredentials = "{credentials}"\n'
+        with served(tmp_path, SETTINGS + publish, monkeypatch) as (server, told, _):
+            told.until(is_line("READY=1"))
+            server.wait_for(lambda state: "refuses this user and password" in (state["publish"]["reason"] or ""))
+            credentials.write_text("cam:right\n")
+            server.process.send_signal(signal.SIGHUP)
+            told.until(is_line("READY=1"))
+            server.wait_for(lambda state: state["publish"]["state"] == "connected")
+            server.process.send_signal(signal.SIGHUP)  # what has not changed goes on
+            told.until(is_line("READY=1"))
+            assert server.state()["publish"]["state"] == "connected" and server.state()["publish"]["connections"] == 1
+            assert server.stop()[0] == 0
 
 
 def test_it_serves_at_a_socket_that_systemd_opened(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import av
@@ -75,6 +76,20 @@ def test_credentials_come_from_one_place_and_are_never_shown(tmp_path: Path) -> 
     path.chmod(0o644)
     with pytest.raises(CredentialsError, match="chmod 600"):
         PublishSink(PublishOptions(url="rtsp://127.0.0.1:1/x", credentials=str(path)))
+
+
+def test_another_password_in_the_credentials_file_is_noticed(tmp_path: Path) -> None:
+    path = tmp_path / "credentials"
+    path.write_text("me:sesame\n")
+    path.chmod(0o600)
+    options = PublishOptions(url="rtsp://127.0.0.1:1/x", credentials=str(path))
+    sink = PublishSink(options)
+    assert sink.does(options) and not sink.does(replace(options, bitrate=500))
+    path.write_text("me:open sesame\n")
+    assert not sink.does(options)
+    path.chmod(0o644)
+    with pytest.raises(CredentialsError, match="chmod 600"):
+        sink.does(options)
 
 
 @pytest.mark.parametrize(("name", "said"), [("h264_magic", "no such encoder"), ("mpeg4", "makes mpeg4, not H.264"), ("aac", "not H.264")])

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+import ssl
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -80,6 +81,18 @@ class HttpSink:
     def mark_with(self, xmp: bytes) -> None:
         """From now on mark JPEGs with guessed colour with this packet."""
         self._encoder = Encoder(xmp, self._options.label, self._options.quality)
+
+    def renew_certificate(self) -> None:
+        """Read the TLS files again, for connections from now on. Raises ServeError; then the former certificate stays."""
+        fresh = self._options.tls()
+        if self._tls is None or fresh is None:
+            return
+
+        def show_fresh(connection: ssl.SSLObject, _name: str, _context: ssl.SSLContext) -> None:
+            # Not loaded into the context in use: with a key of another kind the former certificate would stay beside it.
+            connection.context = fresh
+
+        self._tls.sni_callback = show_fresh
 
     # The pipeline's side
 
