@@ -71,7 +71,7 @@ def _chain(data: bytes) -> list[tuple[int, int, int]]:
         seen: set[int] = set()
         while offset and offset not in seen and len(found) < _MOST_PAGES:
             seen.add(offset)
-            entries, following = exif.entries(data, offset, strict=False)
+            entries, following = exif.entries(data, offset)
             kind = exif.integers(entries.get(_SUBFILE), order) or (0,)
             (count,) = struct.unpack_from(order + "H", data, offset)
             found.append((offset, kind[0], offset + 2 + 12 * count))

@@ -1,5 +1,7 @@
 """The TIFF 6.0 structure: directories of tagged entries, in TIFF files and, as EXIF (CIPA DC-008), in all others.
 
+An entry of an unknown type, or whose value lies outside the data, is passed over; the others count, as other readers have it.
+
 Two ways to keep EXIF. ``upright`` patches a blob in place, so that maker notes, which hold offsets of their own, stay
 true. ``directories`` and ``serialize`` take the tags out and lay them anew, for going to or from a TIFF file.
 """
@@ -18,23 +20,24 @@ PIXEL_X, PIXEL_Y = 40962, 40963
 DESCRIPTIVE = frozenset(
     {269, 270, 271, 272, 282, 283, 285, 296, 305, 306, 315, 316, 18246, 18249, 33432, 33723, 40091, 40092, 40093, 40094, 40095}
 )
-_TYPE_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
+_TYPE_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 129: 1}  # 129: UTF-8, of Exif 3.0
 _ELEMENT_SIZES = {**_TYPE_SIZES, 5: 4, 10: 4}  # a rational is two elements: what byte order applies to
+_UNSIGNED = {1: "B", 3: "H", 4: "I"}  # struct's codes of BYTE, SHORT and LONG
 _LARGEST_VALUE = 16 << 20
 
 
 class ExifDamageError(ValueError):
-    """A directory or a value lies outside the data. Never leaves edgecolor.containers: EXIF is dropped instead."""
+    """A directory lies outside the data, or there is none. Never leaves edgecolor.containers: EXIF is dropped instead."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One tag: its TIFF type, how many, the value's bytes in the file's byte order, and where they start."""
+    """One tag: its TIFF type, how many, the value's bytes in the file's byte order, and where the entry's 12 bytes stand."""
 
     kind: int
     count: int
     value: bytes
-    position: int = 0
+    place: int = 0
 
 
 Directory = dict[int, "Entry | Directory"]
@@ -52,10 +55,10 @@ def first_offset(data: bytes) -> int:
     return int(struct.unpack_from(byte_order(data) + "I", data, 4)[0])
 
 
-def entries(data: bytes, offset: int, *, strict: bool = True) -> tuple[dict[int, Entry], int]:
+def entries(data: bytes, offset: int, *, whole: bool = True) -> tuple[dict[int, Entry], int]:
     """One directory: tag -> Entry, and the offset of the next directory (0: none).
 
-    strict: an entry that lies outside the data raises ExifDamageError; otherwise it is left out.
+    whole: of a directory that is cut off not even those entries are taken that are there. Raises ExifDamageError.
     """
     order = byte_order(data)
     if offset < 8 or offset + 2 > len(data):
@@ -63,27 +66,25 @@ def entries(data: bytes, offset: int, *, strict: bool = True) -> tuple[dict[int,
     (number,) = struct.unpack_from(order + "H", data, offset)
     end = offset + 2 + 12 * number
     if end > len(data):
-        raise ExifDamageError("a directory is cut off")
+        if whole:
+            raise ExifDamageError("a directory is cut off")
+        end = offset + 2 + (len(data) - offset - 2) // 12 * 12
     found: dict[int, Entry] = {}
     for place in range(offset + 2, end, 12):
         tag, kind, count = struct.unpack_from(order + "HHI", data, place)
         size = _TYPE_SIZES.get(kind, 0) * count
         position = place + 8 if size <= 4 else int(struct.unpack_from(order + "I", data, place + 8)[0])
-        if kind not in _TYPE_SIZES or size > _LARGEST_VALUE or position + size > len(data):
-            if strict:
-                raise ExifDamageError(f"the value of tag {tag} lies outside the data")
-            continue
-        found.setdefault(tag, Entry(kind, count, data[position : position + size], position))
+        if kind in _TYPE_SIZES and size <= _LARGEST_VALUE and position + size <= len(data):
+            found.setdefault(tag, Entry(kind, count, data[position : position + size], place))
     following = int(struct.unpack_from(order + "I", data, end)[0]) if end + 4 <= len(data) else 0
     return found, following
 
 
 def integers(entry: Entry | None, order: str) -> tuple[int, ...]:
     """The values of an entry of BYTE, SHORT or LONG type; () for any other and for None."""
-    if entry is None or entry.kind not in (1, 3, 4):
+    if entry is None or entry.kind not in _UNSIGNED:
         return ()
-    code = {1: "u1", 3: "u2", 4: "u4"}[entry.kind]
-    return tuple(np.frombuffer(entry.value, np.dtype(code).newbyteorder("<" if order == "<" else ">")).tolist())
+    return tuple(np.frombuffer(entry.value, order + _UNSIGNED[entry.kind]).tolist())
 
 
 def rational(entry: Entry | None, order: str) -> float:
@@ -101,11 +102,11 @@ def orientation_of(found: dict[int, Entry], order: str) -> int:
 
 
 def checked(blob: bytes | None) -> tuple[bytes | None, int]:
-    """The blob and its orientation 1..8, or (None, 1) when there is none or it is damaged."""
+    """The blob and its orientation 1..8, or (None, 1) when there is none or its first directory lies outside it."""
     if blob is None:
         return None, 1
     try:
-        return blob, orientation_of(entries(blob, first_offset(blob))[0], byte_order(blob))
+        return blob, orientation_of(entries(blob, first_offset(blob), whole=False)[0], byte_order(blob))
     except ExifDamageError:
         return None, 1
 
@@ -118,30 +119,38 @@ def resolution(found: dict[int, Entry], order: str) -> tuple[float, float]:
 
 
 def upright(blob: bytes, width: int, height: int) -> bytes:
-    """EXIF of a picture that has been turned upright: orientation 1, its size, and no thumbnail.
+    """EXIF of a picture that has been turned upright: orientation 1, its size, no thumbnail, and no entry that can not be read.
 
-    The thumbnail is unlinked (its directory is the second one), since it shows the picture as it was. All else stays
-    where it is. Raises ExifDamageError when directories or their values lie outside the data.
+    The thumbnail is unlinked (its directory is the second one), since it shows the picture as it was. All values stay
+    where they are. Raises ExifDamageError when there is no entry in the first directory.
     """
     order, start = byte_order(blob), first_offset(blob)
-    found, _ = entries(blob, start)
+    found, _ = entries(blob, start, whole=False)
+    if not found:
+        raise ExifDamageError("there is no entry that can be read")
     patched = bytearray(blob)
     _patch(patched, found.get(ORIENTATION), 1, order)
-    pointer = integers(found.get(EXIF_POINTER), order)
-    if pointer:
-        inner, _ = entries(blob, pointer[0])
+    pointer = found.get(EXIF_POINTER)
+    if inner := _inner(blob, pointer, order):
         _patch(patched, inner.get(PIXEL_X), width, order)
         _patch(patched, inner.get(PIXEL_Y), height, order)
-    next_at = start + 2 + 12 * int(struct.unpack_from(order + "H", blob, start)[0])
-    if next_at + 4 <= len(patched):
-        patched[next_at : next_at + 4] = bytes(4)
+        _reduce(patched, integers(pointer, order)[0], inner, order)
+    _reduce(patched, start, found, order)
     return bytes(patched)
 
 
 def _patch(blob: bytearray, entry: Entry | None, value: int, order: str) -> None:
-    if entry is not None and entry.count == 1 and entry.kind in (3, 4):
-        limit = 0xFFFF if entry.kind == 3 else 0xFFFFFFFF
-        struct.pack_into(order + ("H" if entry.kind == 3 else "I"), blob, entry.position, min(value, limit))
+    if entry is not None and entry.count == 1 and entry.kind in _UNSIGNED:
+        code = _UNSIGNED[entry.kind]
+        struct.pack_into(order + code, blob, entry.place + 8, min(value, (1 << 8 * struct.calcsize(order + code)) - 1))
+
+
+def _reduce(blob: bytearray, offset: int, found: dict[int, Entry], order: str) -> None:
+    """Leave these entries in the directory at an offset, and no other; no directory follows."""
+    (number,) = struct.unpack_from(order + "H", blob, offset)
+    end = min(offset + 2 + 12 * number + 4, len(blob))
+    table = b"".join(blob[entry.place : entry.place + 12] for entry in found.values())
+    blob[offset:end] = (struct.pack(order + "H", len(found)) + table + bytes(4)).ljust(end - offset, b"\0")
 
 
 def directories(data: bytes, keep: Iterable[int] = DESCRIPTIVE) -> Directory:
@@ -150,7 +159,7 @@ def directories(data: bytes, keep: Iterable[int] = DESCRIPTIVE) -> Directory:
     Entries and directories that lie outside the data are left out. Raises ExifDamageError when there is no directory.
     """
     order = byte_order(data)
-    found, _ = entries(data, first_offset(data), strict=False)
+    found, _ = entries(data, first_offset(data), whole=False)
     tree: Directory = {tag: _little(found[tag], order) for tag in keep if tag in found}
     for pointer in (EXIF_POINTER, GPS_POINTER):
         if inner := _inner(data, found.get(pointer), order):
@@ -164,7 +173,7 @@ def directories(data: bytes, keep: Iterable[int] = DESCRIPTIVE) -> Directory:
 def _inner(data: bytes, pointer: Entry | None, order: str) -> dict[int, Entry]:
     offsets = integers(pointer, order)
     try:
-        return entries(data, offsets[0], strict=False)[0] if offsets else {}
+        return entries(data, offsets[0], whole=False)[0] if offsets else {}
     except ExifDamageError:
         return {}
 

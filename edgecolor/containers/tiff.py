@@ -25,7 +25,7 @@ def read(data: bytes) -> Header:
         raise PictureError("BigTIFF is not supported; save it as a plain TIFF")
     try:
         order, start = exif.byte_order(data), exif.first_offset(data)
-        found, following = exif.entries(data, start, strict=False)
+        found, following = exif.entries(data, start)
     except exif.ExifDamageError as error:
         raise PictureError("truncated or damaged: the TIFF's directory lies outside the file") from error
 
@@ -71,7 +71,7 @@ def _check_pages(data: bytes, following: int, order: str) -> None:
     while following and following not in seen and len(seen) < _MOST_PAGES:
         seen.add(following)
         try:
-            found, following = exif.entries(data, following, strict=False)
+            found, following = exif.entries(data, following)
         except exif.ExifDamageError:
             return
         kind = exif.integers(found.get(_SUBFILE), order) or (0,)
@@ -92,15 +92,15 @@ def _check_pixels(data: bytes, found: dict[int, Entry], order: str) -> None:
 def plain(data: bytes) -> bytes:
     """The file with what OpenCV would act on neutralized: stored order of pixels, and alpha not multiplied in.
 
-    Orientation becomes 1 (we apply it), and extra samples are called premultiplied, so that they are left as they are.
+    Orientation becomes 1 (we apply it), and an extra sample is called premultiplied, so that it is left as it is.
     """
     order = exif.byte_order(data)
-    found, _ = exif.entries(data, exif.first_offset(data), strict=False)
+    found, _ = exif.entries(data, exif.first_offset(data))
     patched = bytearray(data)
     for tag in (exif.ORIENTATION, _EXTRA):
         entry = found.get(tag)
-        if entry is not None and entry.kind == 3 and entry.count == 1:
-            struct.pack_into(order + "H", patched, entry.position, 1)
+        if entry is not None and entry.count == 1 and len(entry.value) <= 4:  # of whatever type: libtiff takes them all
+            struct.pack_into(order + "HIHH", patched, entry.place + 2, 3, 1, 1, 0)  # type, count and value: a SHORT
     return bytes(patched)
 
 

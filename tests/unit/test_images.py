@@ -135,6 +135,14 @@ def test_orientation_as_pillow_applies_it(orientation):
         assert picture.header.upright_size == (want.shape[1], want.shape[0])
 
 
+@pytest.mark.parametrize("kind", [1, 4], ids=["BYTE", "LONG"])
+@pytest.mark.parametrize("orientation", [2, 3, 6])
+def test_the_orientation_of_a_tiff_is_obeyed_once_whatever_its_type(orientation, kind):
+    value = bytes([orientation]) if kind == 1 else orientation
+    picture = decode_picture(samples.tiff(SHADES, extratags=[(274, kind, 1, value, True)]))
+    assert picture.header.orientation == orientation and np.array_equal(picture.luma, upright(SHADES, orientation))
+
+
 def test_upright_leaves_channels_alone():
     assert np.array_equal(upright(RGB, 6), np.rot90(RGB, -1))
 

@@ -223,11 +223,12 @@ def test_metadata_is_carried_over_upright_and_marked(colorizer, source, kind):
     assert xmp.count(b"algorithmicallyEnhanced") == 1 and b"EdgeColor" in xmp
 
 
-def test_damaged_exif_is_dropped_and_the_picture_done(colorizer):
-    blob = samples.exif(1)
-    png = samples.with_png_chunk(samples.good()["gray.png"], b"eXIf", blob[: len(blob) // 2])
+@pytest.mark.parametrize(("cut", "turned", "maker"), [(20, False, None), (34, True, None), (50, True, None), (59, True, "Workshop")])
+def test_of_cut_exif_what_is_there_counts(colorizer, cut, turned, maker):
+    png = samples.with_png_chunk(samples.good()["gray.png"], b"eXIf", samples.exif(6)[:cut])
     with Image.open(io.BytesIO(colorize_picture(decode_picture(png), colorizer, "jpeg"))) as witness:
-        assert dict(witness.getexif()) == {}
+        assert witness.size == ((samples.HEIGHT, samples.WIDTH) if turned else (samples.WIDTH, samples.HEIGHT))
+        assert witness.getexif().get(0x0112, 1) == 1 and witness.getexif().get(0x010F) == maker
 
 
 def test_transcoding_keeps_colour_and_marks_nothing(tmp_path):
