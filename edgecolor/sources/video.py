@@ -62,7 +62,7 @@ class VideoSource:
 
     def _open(self) -> Any:
         try:
-            container = av.open(str(self.path))
+            container = av.open(str(self.path.absolute()))  # FFmpeg would take what stands before a colon for a protocol
         except av.FFmpegError as error:
             raise VideoError(f"{self.path}: can not be opened as video: {error.strerror}") from error
         if not container.streams.video:

@@ -111,7 +111,7 @@ def join(source: Path, temporary: Path, target: Path, parts: Sequence[Path], opt
 def _times(part: Path, clock: Fraction) -> tuple[bytes, list[int]]:
     """The codec's heading and the times of all packets in ticks of ``clock``, in the order of decoding."""
     try:
-        with av.open(str(part)) as container:
+        with av.open(str(part.absolute())) as container:
             stream = container.streams.video[0]
             heading = bytes(stream.codec_context.extradata or b"")
             return heading, [_ticks(packet, clock) for packet in container.demux(stream) if packet.pts is not None]
@@ -126,7 +126,7 @@ def _retimed(parts: Sequence[Path], times: Sequence[list[int]], clock: Fraction)
     step = shown[1] - shown[0] if len(shown) > 1 else 1
     number = 0
     for part in parts:
-        with av.open(str(part)) as container:
+        with av.open(str(part.absolute())) as container:
             for packet in container.demux(container.streams.video[0]):
                 if packet.pts is None:
                     continue

@@ -30,8 +30,9 @@ Aside = Callable[[Any], None]
 def open_input(path: Path) -> Any:
     """An input container with at least one video stream that can be decoded. Raises VideoError."""
     try:
+        # Absolute: FFmpeg would take what stands before a colon for a protocol (2023-01-01T10:30.mp4).
         # Tags of old files are often no UTF-8: this way they come out as they went in.
-        container = av.open(str(path), metadata_errors="surrogateescape")
+        container = av.open(str(path.absolute()), metadata_errors="surrogateescape")
     except av.FFmpegError as error:
         raise VideoError(f"{path}: can not be opened as video: {error.strerror}") from error
     except (OSError, ValueError) as error:
@@ -49,6 +50,9 @@ def main_stream(container: Any, path: Path) -> Any:
     for stream in container.streams.video:
         if stream.disposition & stream.disposition.attached_pic or stream.disposition & stream.disposition.timed_thumbnails:
             continue
+        if ("alpha_mode", "1") in ((key.lower(), value) for key, value in stream.metadata.items()):
+            # Of WebM: transparency lies beside the pictures, which look whole without it.
+            raise VideoError(f"{path}: its picture is transparent in places, and coloured video would lose that")
         context = stream.codec_context
         if context is None:
             raise VideoError(f"{path}: this FFmpeg has no decoder for its video")

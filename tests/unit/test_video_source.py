@@ -141,6 +141,12 @@ def damaged(path: Path, begin: float, end: float) -> Path:
     return path
 
 
+def test_a_time_in_a_name_is_no_protocol(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "2023-01-01T10:30:05.mkv", numbered(2))
+    assert VideoSource("2023-01-01T10:30:05.mkv").rate == 25
+
+
 def test_a_missing_file_and_one_that_is_no_video_are_typed_errors(tmp_path: Path) -> None:
     with pytest.raises(VideoError, match=r"none\.mp4"):
         VideoSource(tmp_path / "none.mp4")

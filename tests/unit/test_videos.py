@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from edgecolor.errors import ConfigError, DiskFullError, OutputError, VideoError
-from edgecolor.videos import VideoOptions, colorize_video
+from edgecolor.videos import Span, VideoOptions, colorize_part, colorize_video, join_video
 from edgecolor.videos.forms import form_of, luma_of, plane_of
 from edgecolor.videos.output import Growing
 from edgecolor.videos.reading import Reader
@@ -267,6 +267,33 @@ def test_a_change_of_size_on_the_way_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(VideoError, match="change from 64x48"):
         colorize(source, tmp_path / "out.mjpeg")
     assert not (tmp_path / "out.mjpeg").exists()
+
+
+def test_a_time_in_a_name_is_no_protocol(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    source = Path("2023-01-01T10:30:05.mkv")
+    write(tmp_path / source, gray_frames(30), options={"g": "10"})
+    assert colorize(source, Path("out:1.mkv"), codec="ffv1", verify_luma=True).luma_verified
+    assert all(is_green(frame) for frame in decoded(tmp_path / "out:1.mkv"))
+    colorize_part(source, Path("out.mkv"), Path("part:1"), Span(None, None), GREEN, VideoOptions())
+    join_video(source, Path("out.mkv"), [Path("part:1")], VideoOptions(), "Tool 1")
+    assert len(decoded(tmp_path / "out.mkv")) == 30
+
+
+@pytest.mark.parametrize("tag", ["alpha_mode", "ALPHA_MODE"])  # programs and FFmpeg's releases differ
+def test_transparency_beside_the_picture_is_refused_not_lost(tmp_path: Path, tag: str) -> None:
+    """WebM keeps it outside of the stream, which then looks whole."""
+    source = tmp_path / "a.webm"
+    with av.open(str(source), "w") as container:
+        stream = container.add_stream("libvpx-vp9", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuva420p"
+        stream.metadata[tag] = "1"
+        for frame in gray_frames(3):
+            container.mux(stream.encode(frame.reformat(format="yuva420p")))
+        container.mux(stream.encode())
+    with pytest.raises(VideoError, match=r"a\.webm: its picture is transparent in places"):
+        colorize(source, tmp_path / "out.webm")
+    assert nothing_left(tmp_path, "a.webm")
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, MemoryError])
