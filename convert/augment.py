@@ -36,6 +36,8 @@ def draw(rng: np.random.Generator, shapes: NDArray[Any], crop: tuple[float, floa
         return np.where(is_camera & (rng.random(count) < chance), rng.uniform(low, high, count), idle)
 
     drawn = {
+        "height": shapes[:, 0],
+        "width": shapes[:, 1],
         "side": side,
         "top": rng.random(count) * (shapes[:, 0] - side),
         "left": rng.random(count) * (shapes[:, 1] - side),
@@ -67,11 +69,11 @@ def render(luma: Any, ab: Any, drawn: dict[str, Any], tiles: Any, size: int) -> 
     """
     luma = ops.cast(luma, "float32") / 255
     ab = ops.cast(ab, "float32")
-    top, left, side, flip = (drawn[key] for key in ("top", "left", "side", "flip"))
-    rows, columns = _resampling(top, side, None, luma.shape[1], size), _resampling(left, side, flip, luma.shape[2], size)
+    top, left, side, flip, height, width = (drawn[key] for key in ("top", "left", "side", "flip", "height", "width"))
+    rows, columns = _resampling(top, side, None, height, luma.shape[1], size), _resampling(left, side, flip, width, luma.shape[2], size)
     seen = ops.matmul(ops.matmul(rows, luma), ops.transpose(columns, (0, 2, 1)))
-    rows = _resampling(top / 2, side / 2, None, ab.shape[1], size // 4)
-    columns = _resampling(left / 2, side / 2, flip, ab.shape[2], size // 4)
+    rows = _resampling(top / 2, side / 2, None, height / 2, ab.shape[1], size // 4)
+    columns = _resampling(left / 2, side / 2, flip, width / 2, ab.shape[2], size // 4)
     target = ops.einsum("nij,njkc,nlk->nilc", rows, ab, columns)
     return network_input(camera_luma(seen, drawn, tiles)), target
 
@@ -100,16 +102,18 @@ def network_input(luma: Any) -> Any:
     return ops.take(ops.convert_to_tensor(lightness_input()), ops.cast(codes, "int32"), axis=0)[..., None]
 
 
-def _resampling(start: Any, side: Any, flip: Any, source: int, target: int) -> Any:
+def _resampling(start: Any, side: Any, flip: Any, end: Any, source: int, target: int) -> Any:
     """(N, target, source) weights that resample [start, start + side) to ``target`` pixels: a triangle as wide as a pixel
-    of the coarser grid, so that shrinking averages and enlarging interpolates."""
+    of the coarser grid, so that shrinking averages and enlarging interpolates. Nothing is taken from ``end`` on, where the
+    canvas is empty."""
     scale = side / target
     place = (np.arange(target, dtype=np.float32)[None] + 0.5) * scale[:, None]
     if flip is not None:
         place = ops.where(flip[:, None] > 0.5, side[:, None] - place, place)
     center = start[:, None] + place - 0.5
-    distance = ops.abs(center[:, :, None] - np.arange(source, dtype=np.float32)[None, None])
-    weight = ops.relu(1 - distance / ops.maximum(scale, 1.0)[:, None, None])
+    pixel = np.arange(source, dtype=np.float32)[None, None]
+    weight = ops.relu(1 - ops.abs(center[:, :, None] - pixel) / ops.maximum(scale, 1.0)[:, None, None])
+    weight = ops.where(pixel < end[:, None, None], weight, 0.0)
     return weight / ops.sum(weight, axis=-1, keepdims=True)
 
 

@@ -24,7 +24,7 @@ from convert.weights import copy_weights
 
 _SPAN = 4.0  # standard deviations either side of the mean that a byte covers
 _BATCH = 64
-_FORMAT = 2  # counts up when the same settings would give other rows
+_FORMAT = 3  # counts up when the same settings would give other rows
 _STATISTICS = 2048  # crops that the mean and deviation are taken over
 
 

@@ -15,8 +15,8 @@ from edgecolor.quantization import lightness_input
 
 
 def still(count: int, side: float, top: float = 0, left: float = 0) -> dict[str, np.ndarray]:
-    """A draw that changes nothing but the crop."""
-    drawn = draw(np.random.default_rng(0), np.full((count, 2), side, np.float32), (1.0, 1.0), 0.0)
+    """A draw that changes nothing but the crop, of pictures that fill their canvases of 96 x 96."""
+    drawn = draw(np.random.default_rng(0), np.full((count, 2), 96, np.float32), (side / 96, side / 96), 0.0)
     return {**drawn, "flip": np.zeros(count, np.float32), "top": np.full(count, top, np.float32), "left": np.full(count, left, np.float32)}
 
 
@@ -54,6 +54,15 @@ def test_shrinking_averages(canvas: tuple[np.ndarray, np.ndarray]) -> None:
     x, _ = render(*canvas, still(1, 96), noise_tiles(32), 32)
     wanted = cv2.resize(canvas[0][0], (32, 32), interpolation=cv2.INTER_AREA)
     assert np.abs(luma_back(x)[0] - wanted).mean() < 3
+
+
+def test_nothing_of_the_empty_canvas_is_in_a_crop() -> None:
+    luma, ab = np.zeros((8, 96, 96), np.uint8), np.zeros((8, 48, 48, 2), np.int8)
+    luma[:, :72, :80], ab[:, :36, :40] = 200, 60
+    drawn = draw(np.random.default_rng(0), np.full((8, 2), (72, 80), np.float32), (1.0, 1.0), 0.0)
+    x, target = render(luma, ab, {**drawn, "left": 80 - drawn["side"]}, noise_tiles(32), 32)
+    np.testing.assert_allclose(np.asarray(target), 60, atol=1e-3)
+    np.testing.assert_allclose(luma_back(x), 200, atol=0.6)
 
 
 def test_network_input_is_that_of_the_runtime() -> None:
