@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from edgecolor.config import build
+from edgecolor.errors import ConfigError
 from edgecolor.layers import read_layers
+
+STRIDE = 32  # of the encoder's deepest features: what a network's sides are multiples of
+
+
+def _within(config: object, low: float, high: float, *names: str) -> None:
+    """Raise ConfigError for the first of these fields that is not in [low, high]."""
+    for name in names:
+        value = getattr(config, name)
+        if not low <= value <= high:
+            bounds = f"at least {low:g}" if high == math.inf else f"from {low:g} to {high:g}"
+            raise ConfigError(f"{name} = {value:g} is not {bounds}")
 
 
 @dataclass(frozen=True)
@@ -22,6 +35,15 @@ class DataConfig:
     documents: int = 0  # so many drawn pages without colour are added to the pictures
     oversample: dict[str, float] = field(default_factory=dict)  # name prefix (before the last "-") -> factor
 
+    def __post_init__(self) -> None:
+        _within(self, 0, math.inf, "documents")
+        if not 0 < self.validation_share < 1:
+            raise ConfigError(f"validation_share = {self.validation_share:g} is not between 0 and 1")
+        if self.short_side < 32 or self.short_side % 2:
+            raise ConfigError(f"short_side = {self.short_side} is not an even number from 32 on")
+        if wrong := [name for name, factor in self.oversample.items() if not 0 < factor < math.inf]:
+            raise ConfigError(f"oversample: the factor of {wrong[0]} is not above 0")
+
 
 @dataclass(frozen=True)
 class NetworkConfig:
@@ -35,6 +57,12 @@ class NetworkConfig:
     blocks: tuple[int, int, int] = (2, 1, 2)
     hidden: int = 0
 
+    def __post_init__(self) -> None:
+        _within(self, 0, 2, "lite")
+        _within(self, 0, math.inf, "hidden")
+        if min(self.channels) < 1 or min(self.blocks) < 0:
+            raise ConfigError("channels are at least 1, blocks at least 0")
+
 
 @dataclass(frozen=True)
 class BinsConfig:
@@ -44,8 +72,14 @@ class BinsConfig:
     centers: str = ""  # a .npy of another network's bins: networks of the same ones can teach each other; empty: found, or those of start
     neighbours: int = 5
     sigma: float = 5.0  # CIELAB units
-    rebalance: float = 0.5  # 0: by frequency, 1: uniform over bins
+    rebalance: float = 0.5  # 0: the rarer a bin is, the more it weighs; 1: all weigh alike
     temperature: float = 0.38
+
+    def __post_init__(self) -> None:
+        _within(self, 1, math.inf, "count", "neighbours")
+        _within(self, 0, 1, "rebalance")
+        if min(self.sigma, self.temperature) <= 0:
+            raise ConfigError("sigma and temperature are above 0")
 
 
 @dataclass(frozen=True)
@@ -54,6 +88,10 @@ class DecodingConfig:
 
     doubt: float = 0.0
     gain: float = 1.0
+
+    def __post_init__(self) -> None:
+        _within(self, 0, 50, "doubt")  # both as edgecolor.assets takes them
+        _within(self, 0.1, 4, "gain")
 
 
 @dataclass(frozen=True)
@@ -88,6 +126,21 @@ class StageConfig:
     taught: float = 0.7  # how much of the aim is the teacher's, the rest is the truth's; all where there is no truth
     pixels: int = 256  # how many pixels of a grid take part in a step's loss; 0: all
 
+    def __post_init__(self) -> None:
+        if not self.name or {"/", "\\"} & set(self.name):
+            raise ConfigError(f"name = {self.name!r} can not be a folder's")
+        if self.size < STRIDE or self.size % STRIDE:
+            raise ConfigError(f"size = {self.size} is no multiple of {STRIDE}, the encoder's stride")
+        if not 0 < self.crop[0] <= self.crop[1] <= 1:
+            raise ConfigError(f"crop = {list(self.crop)} is not a range of shares above 0, at most 1")
+        _within(self, 1, math.inf, "batch", "passes")
+        _within(self, 0, math.inf, "steps", "warmup", "frozen_blocks", "perceived", "pixels")
+        _within(self, 0, math.inf, "learning_rate", "encoder_rate", "critic_rate", "bins_weight", "gradient", "perceptual", "recognition",
+                "adversarial")
+        _within(self, 0, 1, "camera", "annealed_share", "taught")
+        if self.perceptual_lite not in (1, 2):
+            raise ConfigError(f"perceptual_lite = {self.perceptual_lite} is not 1 or 2; Lite0 judges the results and must not teach them")
+
 
 @dataclass(frozen=True)
 class TrainConfig:
@@ -107,6 +160,13 @@ class TrainConfig:
     bins: BinsConfig = BinsConfig()
     decoding: DecodingConfig = DecodingConfig()
     stage: tuple[StageConfig, ...] = ()
+
+    def __post_init__(self) -> None:
+        _within(self, 1, math.inf, "checkpoint_every", "validate_every")
+        _within(self, 0, 1, "ema")
+        _within(self, 0, math.inf, "seed")
+        if self.network.kind == "seed" and any(stage.kind != "whole" for stage in self.stage):
+            raise ConfigError("a seed network has no encoder whose features could be cached: its stages are of kind whole")
 
 
 def load_config(path: Path) -> TrainConfig:

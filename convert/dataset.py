@@ -27,7 +27,7 @@ from tqdm import tqdm
 from convert.config import DataConfig
 from convert.documents import Document
 from edgecolor.color import rgb_to_lab
-from edgecolor.errors import PictureError
+from edgecolor.errors import ConfigError, PictureError
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
 Picture = NDArray[np.uint8]
@@ -125,6 +125,27 @@ def resize(rgb: Picture, size: tuple[int, int]) -> Picture:
     return np.asarray(Image.fromarray(rgb).resize(size, Image.Resampling.BOX), np.uint8)
 
 
+def training_pictures(config: DataConfig) -> list[PictureFile]:
+    """What is trained on: without a validation folder those of ``train`` that are not set aside. Raises PictureError, ConfigError."""
+    return list_pictures(Path(config.train)) if config.validation else _shares(config)[0]
+
+
+def validation_pictures(config: DataConfig) -> list[PictureFile]:
+    """The validation folder's pictures, or those of ``train`` that are set aside. Raises PictureError, ConfigError."""
+    return list_pictures(Path(config.validation)) if config.validation else _shares(config)[1]
+
+
+def _shares(config: DataConfig) -> tuple[list[PictureFile], list[PictureFile]]:
+    pictures = list_pictures(Path(config.train))
+    shares = split(pictures, config.validation_share)
+    if not all(shares):
+        raise ConfigError(
+            f"{config.train}: {len(pictures)} pictures are too few to set {config.validation_share:.0%} of them aside for validation; give "
+            "a folder of others (--validation, or data.validation), or another data.validation_share"
+        )
+    return shares
+
+
 class PictureCache:
     """All training pictures as luma and colour, uint8 and int8, in two memory-mapped files; made once, then reused.
 
@@ -135,9 +156,7 @@ class PictureCache:
     """
 
     def __init__(self, folder: Path, config: DataConfig) -> None:
-        pictures = list_pictures(Path(config.train))
-        if not config.validation:
-            pictures, _ = split(pictures, config.validation_share)
+        pictures = training_pictures(config)
         unlabelled = list_pictures(Path(config.unlabelled)) if config.unlabelled else []
         everything: list[PictureFile | Document] = [*pictures, *(Document(number) for number in range(config.documents)), *unlabelled]
         key = [_FORMAT, config.short_side, *(picture.identity for picture in everything)]

@@ -60,7 +60,8 @@ def make_bins(ab: NDArray[Any], centers: NDArray[np.float32], config: BinsConfig
     soft = np.zeros((len(table), config.count), np.float32)
     np.put_along_axis(soft, nearest, closeness / closeness.sum(1, keepdims=True), 1)
     frequency = soft[_table_index(ab)].mean(0)
-    rarity = 1 / ((1 - config.rebalance) * frequency + config.rebalance / config.count)
+    share = (1 - config.rebalance) * frequency + config.rebalance / config.count
+    rarity = 1 / np.maximum(share, share[share > 0].min())  # without any uniform share an empty bin weighs as the rarest one
     rarity /= (frequency * rarity).sum()
     return Bins(centers.astype(np.float32), soft, (soft @ rarity).astype(np.float32))
 

@@ -11,18 +11,18 @@ from PIL import Image
 
 from convert.augment import network_input
 from convert.config import TrainConfig
-from convert.dataset import list_pictures, luma_of, resize, split
+from convert.dataset import luma_of, resize, validation_pictures
 from edgecolor.color import ab_to_chroma, rgb_to_lab, ycbcr_to_rgb
 
 
 class Validation:
-    """A fixed set of pictures, stretched to the network's square, compared on the output grid."""
+    """A fixed set of pictures, stretched to the network's square, compared on the output grid.
+
+    Raises ConfigError or PictureError when there are none.
+    """
 
     def __init__(self, config: TrainConfig, count: int = 256) -> None:
-        if config.data.validation:
-            files = list_pictures(Path(config.data.validation))
-        else:
-            _, files = split(list_pictures(Path(config.data.train)), config.data.validation_share)
+        files = validation_pictures(config.data)
         step = max(1, len(files) // count)
         self._pictures = [f.read() for f in files[::step][:count]]
 

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from convert.config import DataConfig, load_config
-from convert.dataset import PictureCache, PictureFile, list_pictures, split
+from convert.config import DataConfig, TrainConfig, load_config
+from convert.dataset import PictureCache, PictureFile, list_pictures, split, training_pictures, validation_pictures
+from convert.validation import Validation
 from edgecolor.color import rgb_to_lab
 from edgecolor.errors import ConfigError, PictureError
 
@@ -125,6 +126,36 @@ def test_oversampling_weighs_sources(tmp_path: Path, data: Path) -> None:
         (tmp_path / name).write_bytes((data / "pictures" / "coffee.jpg").read_bytes())
     cache = PictureCache(tmp_path / "cache", DataConfig(train=str(tmp_path), validation="x", short_side=32, oversample={"cctv": 4.0}))
     np.testing.assert_allclose(cache.weights(), [4 / 6, 1 / 6, 1 / 6])
+
+
+@pytest.mark.parametrize(("section", "key"), [
+    ("", "checkpoint_every = 0"), ("", "ema = 1.5"), ("[data]", "short_side = 145"), ("[data]", "validation_share = 0.0"),
+    ("[data]", "oversample = { site = 0.0 }"), ("[network]", "lite = 3"), ("[network]", "channels = [0, 16, 8]"),
+    ("[bins]", "rebalance = 2.0"),
+    ("[bins]", "sigma = 0.0"), ("[decoding]", "gain = 9.0"), ("[[stage]]", "size = 100"), ("[[stage]]", "crop = [0.9, 0.6]"),
+    ("[[stage]]", "batch = 0"), ("[[stage]]", "perceptual_lite = 0"), ("[[stage]]", "name = '../up'"),
+])
+def test_a_value_that_can_not_be_is_named(tmp_path: Path, section: str, key: str) -> None:
+    path = tmp_path / "run.toml"
+    whole = 'kind = "whole"\nsteps = 1\n' + ("" if "name" in key else 'name = "a"\n')
+    path.write_text(f'out = "x"\n{section}\n{whole if "stage" in section else ""}{key}\n')
+    with pytest.raises(ConfigError, match=rf"run\.toml:\d+: .*{key.split()[0]}"):
+        load_config(path)
+
+
+def test_a_seed_network_has_no_features_to_cache(tmp_path: Path) -> None:
+    path = tmp_path / "run.toml"
+    path.write_text('out = "x"\n[network]\nkind = "seed"\n[[stage]]\nname = "a"\nkind = "deep"\nsteps = 1\n')
+    with pytest.raises(ConfigError, match="its stages are of kind whole"):
+        load_config(path)
+
+
+def test_too_few_pictures_to_set_some_aside_are_said_to_be(tmp_path: Path) -> None:
+    Image.new("RGB", (48, 48), (200, 30, 30)).save(tmp_path / "1.png")
+    config = DataConfig(str(tmp_path), short_side=36)
+    for read in (training_pictures, validation_pictures, lambda config: Validation(TrainConfig("out", data=config))):
+        with pytest.raises(ConfigError, match="1 pictures are too few to set 2% of them aside for validation; give"):
+            read(config)
 
 
 def test_a_wrong_key_names_the_near_one(tmp_path: Path) -> None:

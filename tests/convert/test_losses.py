@@ -35,6 +35,14 @@ def test_rare_colors_weigh_more_and_the_mean_weight_is_one(colors: np.ndarray) -
     assert weights[9000:].mean() > 1.3 * weights[:9000].mean()
 
 
+def test_rebalancing_is_by_rarity_at_0_and_none_at_1_and_empty_bins_weigh_as_the_rarest(colors: np.ndarray) -> None:
+    centers = np.float32([[5, 10], [60, 40], [-100, -100]])  # nothing is near the last one
+    common, rare, empty = (round((a + 128) / 2) * 128 + round((b + 128) / 2) for a, b in centers)
+    by_rarity, none = (make_bins(colors, centers, BinsConfig(3, 1, rebalance=rebalance)).weight for rebalance in (0.0, 1.0))
+    assert by_rarity[rare] == pytest.approx(30 * by_rarity[common], rel=0.01) and by_rarity[empty] == by_rarity[rare]
+    np.testing.assert_allclose(none, 1, atol=1e-5)
+
+
 def test_the_annealed_mean_sharpens() -> None:
     centers = np.float32([[0, 0], [40, 0]])
     logits = np.log(np.float32([[0.4, 0.6]]))
