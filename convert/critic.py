@@ -10,7 +10,9 @@ from __future__ import annotations
 from typing import Any
 
 import keras
+import numpy as np
 from keras import layers, ops
+from numpy.typing import NDArray
 
 _AB_UNIT = 64.0  # CIELAB units that count as 1
 _WIDTHS = (48, 96, 96)
@@ -32,9 +34,17 @@ def build_critic(size: int, learning_rate: float) -> keras.Model:
     return critic
 
 
-def teach(critic: keras.Model, x: Any, truth: Any, guess: Any) -> float:
-    """One step of the critic on true and guessed colours of the same pictures; returns its hinge loss (2 knows nothing)."""
+def teach(critic: keras.Model, x: Any, truth: Any, guess: Any, labelled: NDArray[Any] | None = None) -> float:
+    """One step of the critic on true and guessed colours of the same pictures; returns its hinge loss (2 knows nothing).
+
+    labelled: (N,), 0 where a picture has no true colours to learn from; without any there is no step, and 0 is returned.
+    """
+    weights = None
+    if labelled is not None:
+        if not labelled.any():
+            return 0.0
+        weights = np.tile(labelled / labelled.mean(), 2)[:, None, None]  # the rows stay, so that all batches are of one shape
     scores = critic.output.shape[1:]
     both = ops.concatenate([ops.cast(truth, "float32"), ops.cast(guess, "float32")])
     signs = ops.concatenate([ops.ones((len(x), *scores)), -ops.ones((len(x), *scores))])
-    return 2 * float(critic.train_on_batch([ops.concatenate([x, x]), both], signs))
+    return 2 * float(critic.train_on_batch([ops.concatenate([x, x]), both], signs, sample_weight=weights))

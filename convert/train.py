@@ -8,8 +8,12 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import io
 import json
+import shutil
 import time
+import zipfile
+import zlib
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -24,11 +28,13 @@ from convert.config import StageConfig, TrainConfig
 from convert.critic import build_critic, teach
 from convert.dataset import PictureCache
 from convert.features import FeatureCache
+from convert.files import write_file
 from convert.losses import Bins, ColorModel, Teacher, find_centers, make_bins
 from convert.narrow import narrow
 from convert.network import (
     DecoderWidths,
     EncoderForm,
+    bare_encoder,
     build_decoder,
     build_edgecolor,
     build_encoder,
@@ -122,6 +128,23 @@ def _ahead(make: Any, start: int, stop: int) -> Iterator[tuple[int, Batch]]:
             yield step, batch
 
 
+def _shapes(network: keras.Model) -> dict[str, list[tuple[int, ...]]]:
+    return {layer.name: [tuple(w.shape) for w in layer.weights] for layer in network.layers if layer.weights}
+
+
+def _encoder_shapes(network: keras.Model) -> dict[str, list[tuple[int, ...]]]:
+    return {name: shapes for name, shapes in _shapes(network).items() if encoder_block(name) is not None}
+
+
+def _read_centers(path: Path) -> NDArray[Any]:
+    """Bin centres as a run, or its packed network, has them. Raises ConfigError."""
+    try:
+        centers: NDArray[Any] = np.load(path)
+    except (OSError, ValueError, EOFError) as error:
+        raise ConfigError(f"bins: centers: {path} can not be read ({error})") from error
+    return centers
+
+
 def _bins_of(weights: Path) -> list[Path]:
     """Where the centres are that the bins head of these weights was trained for: packed beside them, or in their run."""
     return [weights.with_suffix(".bins.npy"), weights.parent / BINS, weights.parent.parent / BINS]
@@ -132,6 +155,8 @@ class Run:
 
     def __init__(self, config: TrainConfig) -> None:
         self.config, self.folder = config, Path(config.out)
+        if not config.stage:
+            raise ConfigError("no [[stage]] to train: see convert/configs")
         if config.data.unlabelled and not any(stage.teacher for stage in config.stage):
             raise ConfigError(f"data: unlabelled: {config.data.unlabelled}: no stage has a teacher to say their colours")
         keras.config.set_dtype_policy(config.precision)
@@ -139,12 +164,14 @@ class Run:
             if keras.backend.backend() != "jax":
                 raise ConfigError("data_parallel needs JAX: set KERAS_BACKEND=jax")
             keras.distribution.set_distribution(keras.distribution.DataParallel())
-        self.folder.mkdir(parents=True, exist_ok=True)
-        (self.folder / "config.json").write_text(json.dumps(dataclasses.asdict(config), indent=1) + "\n")
         self.form = EncoderForm(config.network.lite, config.network.kept, config.network.repeats)
         self.widths = DecoderWidths(config.network.channels, config.network.blocks, config.network.hidden)
-        self.pictures = PictureCache(self.folder.parent / "cache", config.data)
+        if config.network.kind == "seed" and config.start and _shapes(load_network(Path(config.start))) != _shapes(build_seed()):
+            raise ConfigError(f"start: {config.start} is no seed network, and network.kind is seed")
         self.validation = Validation(config)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        write_file(self.folder / "config.json", (json.dumps(dataclasses.asdict(config), indent=1) + "\n").encode())
+        self.pictures = PictureCache(self.folder.parent / "cache", config.data)
         self._tuned = bool(config.start) or not self.form.whole  # whether the encoder is no longer the published one
         self.step_seconds: list[float] = []  # of the stage that is, or was, trained last
 
@@ -167,16 +194,24 @@ class Run:
         given = Path(self.config.start) if self.config.start else None
         if self.form.whole or self.config.network.kind == "seed":
             return given
-        path = self.folder / NARROWED
-        if not path.exists():
-            network = build_edgecolor(None, self.config.bins.count, self.form, self.widths)
-            rng = np.random.default_rng(self.config.seed)
-            some = rng.choice(len(self.pictures), _NARROWING, p=self.pictures.weights())
-            sampler = Sampler(self.pictures, dataclasses.replace(self.config.stage[0], size=_NARROWING_SIZE), self.config.resident)
-            whole = build_encoder(self.config.network.lite) if given is None else load_network(given)
-            narrow(whole, network, self.form, np.asarray(sampler.crops(np.sort(some), rng)[0]))
-            save_network(network, path)
-        return path
+        path, lite = self.folder / NARROWED, self.config.network.lite
+        if path.exists():
+            return path
+        network = build_edgecolor(None, self.config.bins.count, self.form, self.widths)
+        if given is None:
+            whole = build_encoder(lite)
+        else:
+            whole = load_network(given)
+            if _encoder_shapes(whole) == _encoder_shapes(network):
+                return given
+            if _encoder_shapes(whole) != _encoder_shapes(bare_encoder(EncoderForm(lite))):
+                raise ConfigError(f"start: the encoder of {given} is neither of the configured form (network.kept, network.repeats), nor "
+                                  f"a whole EfficientNet-Lite{lite} that could be narrowed to it")
+        rng = np.random.default_rng(self.config.seed)
+        some = rng.choice(len(self.pictures), _NARROWING, p=self.pictures.weights())
+        sampler = Sampler(self.pictures, dataclasses.replace(self.config.stage[0], size=_NARROWING_SIZE), self.config.resident)
+        narrow(whole, network, self.form, np.asarray(sampler.crops(np.sort(some), rng)[0]))
+        return save_network(network, path)
 
     def train(self) -> Path:
         """Run every stage that is not done yet; returns the path of the averaged weights."""
@@ -201,18 +236,17 @@ class Run:
             return None
         path = self.folder / BINS
         if not path.exists():
-            np.save(path, self._centers(colors))
-        return make_bins(colors, np.load(path), self.config.bins)
+            content = io.BytesIO()
+            np.save(content, self._centers(colors))
+            write_file(path, content.getvalue())
+        return make_bins(colors, _read_centers(path), self.config.bins)
 
     def _centers(self, colors: NDArray[Any]) -> NDArray[Any]:
         given, count = self.config.bins.centers, self.config.bins.count
         known = [Path(given)] if given else [p for p in _bins_of(Path(self.config.start)) if p.exists()] if self.config.start else []
         if not known:
             return find_centers(colors, count, self.config.seed)
-        try:
-            centers: NDArray[Any] = np.load(known[0])
-        except (OSError, ValueError) as error:
-            raise ConfigError(f"bins: centers: {known[0]} can not be read ({error})") from error
+        centers = _read_centers(known[0])
         if centers.shape != (count, 2):
             raise ConfigError(f"bins: {known[0]} has {' x '.join(map(str, centers.shape))} numbers, not the {count} x 2 of bins.count")
         return centers
@@ -225,7 +259,7 @@ class Run:
         if not path.is_file():
             raise ConfigError(f"stage {stage.name}: teacher {path}: no such file")
         known = [p for p in _bins_of(path) if p.exists()]
-        if bins is None or not known or not np.array_equal(np.load(known[0]), bins.centers):
+        if bins is None or not known or not np.array_equal(_read_centers(known[0]), bins.centers):
             raise ConfigError(f"teacher {path}: its bins are not this run's; start from its weights, or from some that came from them")
         return Teacher(load_network(path))
 
@@ -313,7 +347,7 @@ class Run:
                 step_began = time.monotonic()
                 loss = float(model.train_on_batch(x, y))
                 if critic is not None:
-                    teach(critic, x, y["ab"], model.predict_on_batch(x)["ab"])
+                    teach(critic, x, y["ab"], model.predict_on_batch(x)["ab"], y.get("labelled"))
                 if (step + 1) % Average.EVERY == 0:
                     average.update(model, step)
                 self.step_seconds.append(time.monotonic() - step_began)
@@ -343,13 +377,16 @@ class Run:
 
     @staticmethod
     def _restore(path: Path, model: keras.Model, optimizers: list[Any], average: Average) -> tuple[int, Spent]:
-        with np.load(path) as saved:
-            model.set_weights([saved[f"weight{i}"] for i in range(len(model.get_weights()))])
-            for i, variable in enumerate(v for o in optimizers for v in o.variables):
-                variable.assign(saved[f"optimizer{i}"])
-            average.values = [saved[f"average{i}"] for i in range(len(average.values))]
-            wall, processor = map(float, saved["spent"])
-            return int(saved["step"]), Spent(wall, processor)
+        try:
+            with path.open("rb") as stream, np.load(stream) as saved:
+                model.set_weights([saved[f"weight{i}"] for i in range(len(model.get_weights()))])
+                for i, variable in enumerate(v for o in optimizers for v in o.variables):
+                    variable.assign(saved[f"optimizer{i}"])
+                average.values = [saved[f"average{i}"] for i in range(len(average.values))]
+                wall, processor = map(float, saved["spent"])
+                return int(saved["step"]), Spent(wall, processor)
+        except (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+            raise ConfigError(f"{path}: damaged, or of a stage with other settings ({error}); delete it to begin the stage anew") from error
 
     def _log(self, row: dict[str, Any]) -> None:
         path = self.folder / "log.csv"
@@ -364,6 +401,8 @@ class Run:
 
 
 def seconds_per_step(run: Run) -> float:
-    """Train a short run and say how long a step of it takes, once everything is compiled and memory has been touched."""
+    """Train a short run anew and say how long a step of it takes, once everything is compiled and memory has been touched."""
+    for index, stage in enumerate(run.config.stage):
+        shutil.rmtree(run.folder / f"{index}-{stage.name}", ignore_errors=True)  # of one that was cut off, too few steps are left
     run.train()
     return float(np.median(run.step_seconds[len(run.step_seconds) * 2 // 3 :]))

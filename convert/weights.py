@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import zipfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,15 +21,28 @@ WEIGHTS = "weights.keras"  # what every run, and every stage of one, calls its a
 def recipe_of(weights: Path) -> dict[str, Any]:
     """The configuration that belongs to saved weights: NAME.config.json beside packed ones, config.json in their run's folder.
 
-    With "spent", what the run's stages took, where that is known. Raises ConfigError when there is none.
+    With "spent", what the run's stages took, where that is known. Raises ConfigError when there is none, or when it is damaged.
     """
     places = [weights.with_suffix(".config.json"), weights.parent / "config.json", weights.parent.parent / "config.json"]
     for path in places:
         if path.is_file():
-            recipe: dict[str, Any] = json.loads(path.read_text())
+            recipe = read_table(path)
+            if missing := [key for key in ("data", "network", "bins") if not isinstance(recipe.get(key), dict)]:
+                raise ConfigError(f"{path}: not the configuration of a run: it has no table {missing[0]!r}")
             spent = path.with_name(SPENT)
-            return {**recipe, "spent": json.loads(spent.read_text())} if spent.is_file() else recipe
+            return {**recipe, "spent": read_table(spent)} if spent.is_file() else recipe
     raise ConfigError(f"{places[0].name} is missing beside {weights}: the configuration that its run saved (or config.json in its folder)")
+
+
+def read_table(path: Path) -> dict[str, Any]:
+    """A JSON file that holds a table. Raises ConfigError."""
+    try:
+        table = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise ConfigError(f"{path}: not readable as JSON ({error}); write it again, or fetch it again") from error
+    if not isinstance(table, dict):
+        raise ConfigError(f"{path}: not a JSON table")
+    return table
 
 
 def copy_weights(source: keras.Model, target: keras.Model, *, missing: bool = True) -> None:
@@ -111,11 +126,16 @@ def _with_dtype(network: keras.Model, dtype: str) -> keras.Model:
 
 
 def load_network(path: Path) -> keras.Model:
-    """Read a .keras file; the network computes in float32. Raises ModelError when it is none."""
+    """Read a .keras file; the network computes in float32. Raises ModelError when it is none, or none of this project's."""
     try:
         network = keras.models.load_model(path, compile=False)
-    except (OSError, ValueError, TypeError) as error:
-        raise ModelError(f"{path}: not a saved Keras network ({error})") from error
+    except (OSError, ValueError, TypeError, AttributeError, LookupError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+        raise ModelError(f"{path}: not a saved Keras network, or a damaged one ({error}); save it again, or fetch it again") from error
+    outputs, taken = getattr(network, "output", None), getattr(network, "input_shape", None)
+    given = tuple(outputs["ab"].shape) if isinstance(outputs, dict) and "ab" in outputs else ()
+    if not (isinstance(taken, tuple) and len(taken) == len(given) == 4 and (*taken[3:], *given[3:]) == (1, 2)):
+        raise ModelError(f"{path}: another kind of network: wanted are one channel in, (N, H, W, 1), and an output called ab with two, "
+                         f"(N, H/4, W/4, 2); it takes {taken}, and its ab is {given or 'missing'}")
     return _with_dtype(network, "float32")
 
 

@@ -39,6 +39,23 @@ def test_the_critic_learns_to_tell_gray_from_color() -> None:
     assert losses[0] > 1.5 and losses[-1] < 0.5
 
 
+def test_pictures_without_colors_of_their_own_teach_the_critic_nothing() -> None:
+    x, y = a_batch()
+    labelled = np.float32([1, 0, 1, 1])
+    taught = []
+    for wrong in (0, 50):
+        keras.utils.set_random_seed(0)
+        critic = build_critic(32, 2e-3)
+        truth = np.where(labelled[:, None, None, None] > 0, y["ab"], wrong).astype(np.float32)
+        loss = teach(critic, x, truth, y["ab"] * 0, labelled)
+        taught.append([np.array(w) for w in critic.get_weights()])
+        assert loss > 1 and teach(critic, x, truth, y["ab"] * 0, labelled * 0) == 0
+        for was, weight in zip(taught[-1], critic.get_weights(), strict=True):
+            np.testing.assert_array_equal(was, weight)
+    for one, other in zip(*taught, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-6)
+
+
 def test_a_step_of_the_network_heeds_the_critic_and_does_not_train_it() -> None:
     keras.utils.set_random_seed(0)
     critic = build_critic(32, 2e-3)

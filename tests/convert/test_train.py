@@ -7,8 +7,10 @@ import csv
 import dataclasses
 import io
 import json
+import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import keras
@@ -18,8 +20,8 @@ import pytest
 from convert.__main__ import main
 from convert.config import TrainConfig, load_config
 from convert.network import DecoderWidths, EncoderForm, build_edgecolor, build_seed, encoder_block
-from convert.train import Average, Run
-from convert.weights import average_networks, load_network, widen
+from convert.train import Average, Run, seconds_per_step
+from convert.weights import average_networks, load_network, recipe_of, save_network, widen
 from edgecolor import Colorizer
 from edgecolor.errors import ConfigError, ModelError
 from tests.conftest import DATA, ROOT
@@ -231,14 +233,17 @@ def test_the_deeper_blocks_learn_from_cached_features(packed: Path, folder: Path
 
 
 @pytest.mark.system  # a minute
-def test_a_narrow_student_learns_from_the_packed_network(packed: Path, folder: Path) -> None:
+def test_a_narrow_student_learns_from_the_packed_network(packed: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = []
+    monkeypatch.setattr("convert.train.teach", lambda critic, x, truth, guess, labelled: told.append(labelled))
     first = config(folder, "student")
     features, whole = first.stage
     network = dataclasses.replace(first.network, kept=(1.0, 0.5, 0.5, 0.5, 0.4, 0.2, 1.0), repeats=(1, 1, 2, 1, 2, 1, 0))
-    stages = dataclasses.replace(features, steps=2), dataclasses.replace(whole, steps=2, adversarial=0.0, teacher=str(packed))
+    stages = dataclasses.replace(features, steps=2), dataclasses.replace(whole, steps=2, teacher=str(packed))
     data = dataclasses.replace(first.data, unlabelled=str(DATA / "pictures"))
     student = dataclasses.replace(first, start=str(packed), network=network, data=data, stage=stages)
     weights = train(student)
+    assert len(told) == 2 and {0.0, 1.0} == set(np.concatenate(told)), "the critic is told whose colours are true"
     small = keras.models.load_model(weights, compile=False)
     assert small.count_params() < 400_000 < keras.models.load_model(packed, compile=False).count_params()
     frozen = "block0_depthwise_conv"  # by frozen_blocks: as it was narrowed, and that is as it was in the teacher
@@ -248,6 +253,89 @@ def test_a_narrow_student_learns_from_the_packed_network(packed: Path, folder: P
     other = dataclasses.replace(student, out=str(folder / "other"), stage=(stages[1],), bins=dataclasses.replace(student.bins, count=6))
     with pytest.raises((ConfigError, ModelError), match="bins"):
         train(dataclasses.replace(other, start=""))
+
+
+def test_a_run_goes_on_from_a_network_that_is_narrow_already(folder: Path) -> None:
+    """Nothing of it is fitted again, and its decoder stays."""
+    first = config(folder, "narrow")
+    form = EncoderForm(0, (1.0, 0.5, 0.5, 0.5, 0.4, 0.2, 1.0), (1, 1, 2, 1, 2, 1, 0))
+    network = dataclasses.replace(first.network, kept=form.kept, repeats=form.repeats)
+    path = save_network(build_edgecolor(None, 8, form, DecoderWidths((16, 16, 8), (1, 1, 1))), folder / "narrow.keras")
+    stage = dataclasses.replace(first.stage[1], steps=1, learning_rate=1e-9, adversarial=0.0, batch=2)
+    run = dataclasses.replace(first, start=str(path), network=network, stage=(stage,))
+    given, trained = load_network(path), load_network(train(run))
+    for layer in given.layers:
+        for was, now in zip(layer.get_weights(), trained.get_layer(layer.name).get_weights(), strict=True):
+            np.testing.assert_allclose(now, was, atol=1e-6)
+    narrower = dataclasses.replace(network, repeats=(1, 1, 1, 1, 1, 1, 0))
+    with pytest.raises(ConfigError, match=r"start: .*narrow\.keras is neither of the configured form"):
+        Run(dataclasses.replace(run, out=str(folder / "narrower" / "run"), network=narrower)).train()
+
+
+def seed_run(folder: Path, name: str) -> TrainConfig:
+    """A run of the seed network, which is trained in a second."""
+    first = config(folder, name)
+    stage = dataclasses.replace(first.stage[1], steps=2, adversarial=0.0, optimizer="adam")
+    return dataclasses.replace(first, network=dataclasses.replace(first.network, kind="seed"), stage=(stage,))
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\3\4", None])
+def test_a_damaged_checkpoint_is_named_with_the_way_out(folder: Path, content: bytes | None) -> None:
+    run = seed_run(folder, "damaged")
+    state = train(run).parent / "0-whole" / "state.npz"
+    (state.parent / "done").unlink()
+    whole = state.read_bytes()
+    state.write_bytes(whole[: len(whole) // 2] if content is None else content)
+    with pytest.raises(ConfigError, match=r"state\.npz: damaged.*; delete it to begin the stage anew"):
+        train(run)
+    state.unlink()
+    assert train(run).exists()
+
+
+def test_a_step_is_timed_anew_where_a_run_is_complete(folder: Path) -> None:
+    run = seed_run(folder, "timed")
+    train(run)
+    assert 0 < seconds_per_step(Run(run)) < 60
+
+
+def test_runs_that_can_not_be_are_refused_before_they_begin(folder: Path) -> None:
+    run = seed_run(folder, "refused")
+    for wrong, message in (
+        (dataclasses.replace(run, stage=()), r"no \[\[stage\]\]"),
+        (dataclasses.replace(run, start=str(ROOT / "models" / "edgecolor.keras")), "is no seed network"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            Run(wrong)
+    assert not Path(run.out).exists()
+    (folder / "few").mkdir()
+    shutil.copy(DATA / "pictures" / "coffee.jpg", folder / "few")
+    with pytest.raises(ConfigError, match="too few to set 2% of them aside"):
+        Run(dataclasses.replace(run, data=dataclasses.replace(run.data, train=str(folder / "few"), validation="")))
+
+
+def test_weights_that_are_damaged_or_of_another_kind_are_named(folder: Path) -> None:
+    whole = (ROOT / "models" / "seed.keras").read_bytes()
+    flipped = bytearray(whole)
+    flipped[len(whole) // 2] ^= 255
+    path = folder / "bad.keras"
+    for content in (b"", b"hello", bytes(flipped), whole[: len(whole) // 2]):
+        path.write_bytes(content)
+        with pytest.raises(ModelError, match=r"bad\.keras: not a saved Keras network, or a damaged one"):
+            load_network(path)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("a", "b")
+    with pytest.raises(ModelError, match=r"bad\.keras"):
+        load_network(path)
+    keras.Sequential([keras.Input((32, 32, 3)), keras.layers.Conv2D(2, 3)]).save(path)
+    with pytest.raises(ModelError, match=r"bad\.keras: another kind of network.* an output called ab"):
+        load_network(path)
+
+
+@pytest.mark.parametrize("content", ["{ half", "[1]", '{"data": {}}', ""])
+def test_a_damaged_configuration_beside_weights_is_named(folder: Path, content: str) -> None:
+    (folder / "lost.config.json").write_text(content)
+    with pytest.raises(ConfigError, match=r"lost\.config\.json"):
+        recipe_of(folder / "lost.keras")
 
 
 def test_wrong_usage_is_said_in_one_line(folder: Path) -> None:
