@@ -66,7 +66,7 @@ def parts_of(config: ServeConfig, before: Parts | None = None) -> Parts:
         colorizer = before.colorizer
     elif before is not None and before.network is not None and before.network.delegate:
         raise ConfigError(
-            f"[network] has changed: with a delegate ({before.network.delegate}) that counts at a restart only, for this process keeps the device"
+            f"[network] has changed: with a delegate ({before.network.delegate}) that counts at a restart only, for a Coral has one owner"
         )
     else:
         colorizer = Colorizer(

@@ -63,7 +63,7 @@ threads = 1
     with started([sys.executable, "-m", "edgecolor", "serve", "--config", str(file)]) as server, Viewer(server) as viewer:
         while viewer.part().origin != "guess":
             pass
-        reload(settings.replace("threads = 1", "threads = 2"), "[network] has changed: with a delegate (edgetpu:usb) that counts at a restart")
+        reload(settings.replace("threads = 1", "threads = 2"), "with a delegate (edgetpu:usb) that counts at a restart only")
         assert "the new settings are not taken, the old ones stay" in server.stderr
         reload(f"{settings}[live]\nchroma_rate = 3.0\n", "reloaded: demo")
         state = server.wait_for(lambda state: state["state"] == "live" and state["chroma"]["limit"] == 3)
