@@ -6,10 +6,14 @@ import argparse
 import getpass
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from edgecolor.errors import ConfigError, EdgeColorError
+from edgecolor.errors import ConfigError, CredentialsError, EdgeColorError
+
+if TYPE_CHECKING:
+    from edgecolor.serveconfig import Loaded
 
 
 def add_parser(subparsers: Any) -> None:
@@ -32,7 +36,7 @@ def run(arguments: argparse.Namespace) -> int:
         case "check":
             return _check(arguments.file)
         case "show":
-            loaded = serveconfig.load(arguments.file, os.environ, {})
+            loaded = _load(arguments.file, os.environ)
             for warning in loaded.warnings:
                 print(f"edgecolor config: {warning}", file=sys.stderr)
             print(serveconfig.as_toml(loaded), end="")
@@ -43,12 +47,25 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _check(path: Path) -> int:
-    """The file alone, without environment and flags."""
+def _load(path: Path | None, environment: Mapping[str, str]) -> Loaded:
+    """As the service would: only systemd knows $CREDENTIALS_DIRECTORY, and fills it from NAME.secrets beside NAME.toml."""
     from edgecolor import serveconfig
 
+    secrets = path.with_suffix(".secrets") if path is not None else None
+    if secrets is not None and os.access(secrets, os.X_OK):
+        os.environ.setdefault("CREDENTIALS_DIRECTORY", str(secrets))
     try:
-        serveconfig.load(path, {}, {})
+        return serveconfig.load(path, environment, {})
+    except CredentialsError as error:
+        if secrets is None or not secrets.is_dir() or os.access(secrets, os.X_OK):
+            raise
+        raise CredentialsError(f"{error}; secrets of the service lie in {secrets}, which root alone can read: try with sudo") from None
+
+
+def _check(path: Path) -> int:
+    """The file alone, without environment and flags."""
+    try:
+        _load(path, {})
     except EdgeColorError as error:
         print(f"edgecolor config: {error}", file=sys.stderr)
         return 2

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from edgecolor.cli import main
 from edgecolor.credentials import Secret
 from edgecolor.sinks.http.access import PasswordHash
 from tests.conftest import ROOT
@@ -42,6 +43,33 @@ def test_check_says_good_or_names_file_line_and_key(tmp_path: Path) -> None:
     done = edgecolor("config", "check", written(tmp_path, "[source]\npassword = 'sesame'", 0o644))
     assert done.returncode == 2 and "serve.toml:2: source.password holds a secret" in done.stderr and "sesame" not in done.stderr
     assert edgecolor("config", "check", str(tmp_path / "absent")).returncode == 2
+
+
+def test_secrets_that_systemd_would_hand_over_are_found_beside_the_settings(tmp_path: Path) -> None:
+    path = written(tmp_path, "[http]\naddress = '0.0.0.0:8080'\ntoken_file = 'token'\n", 0o644)
+    done = edgecolor("config", "check", path)
+    assert done.returncode == 2 and "serve.toml:3: http.token_file: token: can not be read" in done.stderr
+    secrets = tmp_path / "serve.secrets"
+    secrets.mkdir(mode=0o700)
+    (secrets / "token").write_text("0123456789abcdef0123\n")
+    (secrets / "token").chmod(0o600)
+    for action in ("check", "show"):
+        done = edgecolor("config", action, path)
+        assert done.returncode == 0 and "0123456789" not in done.stdout, done.stderr
+    (tmp_path / "token").write_text("short\n")
+    (tmp_path / "token").chmod(0o600)
+    done = edgecolor("config", "check", path, CREDENTIALS_DIRECTORY=str(tmp_path))
+    assert done.returncode == 2 and "the token must have 16 letters" in done.stderr, "systemd's own come first"
+
+
+def test_secrets_that_this_user_can_not_see_are_told_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = written(tmp_path, "[http]\ntoken_file = 'token'\n", 0o644)
+    (tmp_path / "serve.secrets").mkdir()
+    monkeypatch.setattr(os, "access", lambda *_: False)  # what root, who may run the tests, is never told
+    assert main(["config", "check", path]) == 2
+    assert f"secrets of the service lie in {tmp_path / 'serve.secrets'}" in capsys.readouterr().err
 
 
 def test_show_prints_what_is_in_effect_without_secrets(tmp_path: Path) -> None:
