@@ -41,7 +41,7 @@ _FLAGS: tuple[tuple[str, str | tuple[Any], tuple[str, str], str], ...] = (
     ("--encoder", "NAME", ("publish", "encoder"), "FFmpeg encoder of H.264, as h264_v4l2m2m (default libx264)"),
     ("--model", "NAME", ("network", "model"), "a shipped model, or the path of a .tflite file with its card (default edgecolor)"),
     ("--runtime", "litert|tflite", ("network", "runtime"), "TFLite runtime (default: the first that is installed)"),
-    ("--threads", "N", ("network", "threads"), "threads of the network (default: the cores that are free)"),
+    ("--threads", "N", ("network", "threads"), "threads of the network (default: one a core; tflite: one a free core)"),
     ("--delegate", "NAME", ("network", "delegate"), "edgetpu[:usb|:pci|:N] runs on a Coral; an absent one is an error"),
     ("--delegate-fallback", "cpu", ("network", "delegate_fallback"), "go on without the Coral when it is absent or lost"),
     ("--log-level", "LEVEL", ("log", "level"), "debug, info (default), warning or error"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import re
 import tomllib
@@ -121,3 +122,15 @@ def test_every_flag_of_serve_is_a_setting() -> None:
             assert set(takes.split("|")) == set(typing.get_args(hint)) - {""}, flag
         if isinstance(takes, tuple):
             assert value is (not getattr(getattr(ServeConfig(), section), key)), flag
+
+
+def test_flags_that_other_commands_have_too_are_told_in_the_same_words() -> None:
+    from edgecolor.cli import add_model_options
+    from edgecolor.commands.serve import _FLAGS
+
+    parser = argparse.ArgumentParser()
+    add_model_options(parser)
+    others = {action.option_strings[-1]: action.help for action in parser._actions}
+    ours = {flag: says for flag, _, _, says in _FLAGS}
+    for flag in ("--runtime", "--threads", "--delegate"):
+        assert ours[flag] == others[flag]
