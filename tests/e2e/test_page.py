@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from http.client import HTTPException
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -305,13 +307,22 @@ serve_live(Still(), http=HttpOptions(address="127.0.0.1:0", token=Secret({token!
 
 
 @contextmanager
-def proxied(server: Server, prefix: str) -> Iterator[str]:
-    """A small proxy that serves the server's paths below a prefix, and nothing elsewhere."""
+def proxied(server: Server, prefix: str, cut: threading.Event | None = None, hold: threading.Event | None = None) -> Iterator[str]:
+    """A small proxy that serves the server's paths below a prefix, and nothing elsewhere.
+
+    While ``cut`` is set it lets no stream through, and while ``hold`` is set it reads nothing of them.
+    """
+
+    def is_set(event: threading.Event | None, path: str) -> bool:
+        return event is not None and event.is_set() and "/stream.mjpg" in path
 
     class Proxy(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             if not self.path.startswith(prefix + "/"):
                 self.send_error(404)
+                return
+            if is_set(cut, self.path):
+                self.send_error(502)
                 return
             connection = server.connect()
             try:
@@ -324,7 +335,11 @@ def proxied(server: Server, prefix: str) -> Iterator[str]:
                 self.end_headers()
                 while data := answer.read1(65536):
                     self.wfile.write(data)
-            except OSError:
+                    if is_set(cut, self.path):
+                        break
+                    while is_set(hold, self.path):
+                        time.sleep(0.02)
+            except (OSError, HTTPException):
                 pass  # the browser or the server went
             finally:
                 connection.close()
@@ -361,3 +376,36 @@ def test_a_dead_server_is_seen_and_the_picture_comes_back(chromium: webdriver.Ch
         wait_live(chromium)
         time_before = server.state()["views"]["color"]["encoded"]
         server.wait_for(lambda state: state["views"]["color"]["encoded"] > time_before)
+
+
+def test_a_stream_that_is_cut_alone_is_seen_and_the_picture_comes_back(chromium: webdriver.Chrome, still: Server) -> None:
+    def shown(name: str) -> bool:
+        return bool(chromium.find_element(By.ID, name).is_displayed())
+
+    cut = threading.Event()
+    with proxied(still, "/cut", cut) as url:
+        chromium.get(url)
+        wait_live(chromium)
+        assert not shown("lost")
+        cut.set()
+        wait_for(chromium, lambda: shown("lost"), "a picture that has stopped looks live", 6)
+        assert chromium.find_element(By.ID, "state").text != "live" and still.state()["state"] == "live"
+        cut.clear()
+        wait_for(chromium, lambda: not shown("lost"), "the picture did not come back", 6)
+        wait_live(chromium)
+        assert still.state()["viewers"] == 1
+        chromium.get("about:blank")
+
+
+def test_a_picture_that_does_not_get_through_does_not_look_live(chromium: webdriver.Chrome) -> None:
+    impatient = "from edgecolor.sinks.http import server\nserver._LATE_S = 1.0\n" + STILL
+    stuck = threading.Event()
+    with started(script(impatient)) as server, proxied(server, "/stuck", hold=stuck) as url:
+        chromium.get(url)
+        wait_live(chromium)
+        stuck.set()
+        wait_for(chromium, lambda: chromium.find_element(By.ID, "lost").is_displayed(), "an old picture looks live", 20)
+        assert "get through" in chromium.find_element(By.ID, "why").text and server.state()["viewers"] == 1
+        stuck.clear()
+        wait_for(chromium, lambda: not chromium.find_element(By.ID, "lost").is_displayed(), "the picture did not come back", 6)
+        chromium.get("about:blank")

@@ -257,6 +257,19 @@ def test_a_viewer_that_leaves_is_forgotten(demo: Server) -> None:
     demo.wait_for(lambda state: state["viewers"] == 0 and state["views"]["gray"]["watchers"] == 0)
 
 
+def test_the_state_tells_of_a_single_stream_by_the_name_that_it_was_given(demo: Server) -> None:
+    def word(name: str) -> str:
+        return json.loads(demo.get(f"/state?stream={name}")[2])["stream"]
+
+    assert "stream" not in demo.state() and word("mine") == word("") == "gone"
+    with Viewer(demo, path="/stream.mjpg?view=gray&t=mine") as viewer, Viewer(demo, path=f"/stream.mjpg?t={'x' * 500}"), Viewer(demo):
+        viewer.part()
+        demo.wait_for(lambda state: state["viewers"] == 3)
+        assert (word("mine"), word("x" * 500), word("other"), word("")) == ("running", "running", "gone", "gone")
+    demo.wait_for(lambda state: state["viewers"] == 0)
+    assert word("mine") == "gone"
+
+
 # Refusals
 
 

@@ -12,7 +12,9 @@ import ssl
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from dataclasses import dataclass
+from time import monotonic
+from typing import Any, Literal
 
 from aiohttp import HttpVersion10, web
 
@@ -28,6 +30,16 @@ from edgecolor.sinks.http.views import BOUNDARY, VIEWS, Encoder, View, is_due, s
 _LOG = logging.getLogger(__name__)
 _CHROMIUM = "Chrome/"
 _SNAPSHOT_S = 3.0
+_LATE_S = 5.0  # a viewer whose part has been on its way for so long sees no live picture
+_LONGEST_NAME = 64  # of a stream
+
+
+@dataclass(eq=False)
+class _Stream:
+    """One viewer's stream. name: what its page calls it, or "". busy_since: time.monotonic() when the part began that is on its way."""
+
+    name: str
+    busy_since: float | None = None
 
 
 class HttpSink:
@@ -46,6 +58,7 @@ class HttpSink:
         self._encoder = Encoder(xmp, options.label, options.quality)
         self._views = {name: View(name) for name in VIEWS}
         self._viewers: Counter[str] = Counter()  # streams by client
+        self._streams: set[_Stream] = set()
         self._bytes_sent = 0
         self._metrics = Metrics(state, self._traffic)
         self._page, self._policy = read_page()
@@ -140,8 +153,17 @@ class HttpSink:
         raise error(web.HTTPBadRequest, "action must be stream or snapshot")
 
     async def _serve_state(self, request: web.Request) -> web.Response:
+        """?stream=NAME asks after the stream that was opened with t=NAME as well: browsers do not tell a page that its picture ended."""
         views = {name: {"watchers": view.watchers, "encoded": view.encoded} for name, view in self._views.items()}
-        return web.json_response({**self._state(), "viewers": self._viewers.total(), "views": views})
+        asked = {"stream": self._look_after(request.query["stream"])} if "stream" in request.query else {}
+        return web.json_response({**self._state(), "viewers": self._viewers.total(), "views": views, **asked})
+
+    def _look_after(self, name: str) -> Literal["running", "late", "gone"]:
+        streams = [stream for stream in self._streams if stream.name and stream.name == name[:_LONGEST_NAME]]
+        if not streams:
+            return "gone"
+        late = all(stream.busy_since is not None and monotonic() - stream.busy_since > _LATE_S for stream in streams)
+        return "late" if late else "running"
 
     async def _serve_health(self, request: web.Request) -> web.Response:
         state = self._state()
@@ -182,17 +204,18 @@ class HttpSink:
         view = self._view(request)
         response = web.StreamResponse(headers={"Content-Type": f"multipart/x-mixed-replace; boundary={BOUNDARY}"})
         response.force_close()
+        stream = _Stream(request.query.get("t", "")[:_LONGEST_NAME])
         try:
-            with self._place(view, client_of(request.transport)), view.watched():
+            with self._place(view, client_of(request.transport), stream), view.watched():
                 bound_kernel_buffer(request)
                 await response.prepare(request)
-                await self._send_parts(view, response, _CHROMIUM in request.headers.get("User-Agent", ""))
+                await self._send_parts(view, stream, response, _CHROMIUM in request.headers.get("User-Agent", ""))
         except ConnectionResetError:  # aiohttp's ClientConnectionResetError is one
             pass  # the viewer went, or was cut because it took nothing: nobody is left to tell
         return response
 
     @contextmanager
-    def _place(self, view: View, who: str) -> Iterator[None]:
+    def _place(self, view: View, who: str, stream: _Stream) -> Iterator[None]:
         """One viewer's place, or 503."""
         most, each = self._options.viewers, self._options.viewers_each
         if self._viewers.total() >= most:
@@ -201,15 +224,17 @@ class HttpSink:
             raise error(web.HTTPServiceUnavailable, f"all {each} places for viewers from one address are taken")
         self._viewers[who] += 1
         view.streams += 1
+        self._streams.add(stream)
         try:
             yield
         finally:
+            self._streams.discard(stream)
             view.streams -= 1
             self._viewers[who] -= 1
             if not self._viewers[who]:
                 del self._viewers[who]
 
-    async def _send_parts(self, view: View, response: web.StreamResponse, chromium: bool) -> None:
+    async def _send_parts(self, view: View, stream: _Stream, response: web.StreamResponse, chromium: bool) -> None:
         await response.write(stream_begin(chromium))
         sent = None
         while not self._closing:
@@ -217,12 +242,13 @@ class HttpSink:
             if newest is None or newest is sent:
                 await view.changed.wait()
                 continue
-            sent = newest
+            sent, stream.busy_since = newest, monotonic()
             part = newest.part_chromium if chromium else newest.part
             self._bytes_sent += len(part)
             # Returns only when the part has left this process: then the frame that is newest by that time is next.
             await response.write(part)
             await response.drain()
+            stream.busy_since = None
 
     def _view(self, request: web.Request) -> View:
         name = request.query.get("view", "color")
