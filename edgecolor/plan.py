@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import os
+import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -93,11 +94,11 @@ def make_plan(inputs: Sequence[str], out: str, format_name: str | None = None) -
     is kept under ``out``. out: a folder; or a file when one file is given and ``out`` is no folder and has a suffix.
     format_name: of every picture; None keeps each input's, or takes that of out's suffix.
     """
-    plan = Plan(Path(out), single=len(inputs) == 1 and not Path(inputs[0]).is_dir())
-    plan.to_file = plan.single and not Path(out).is_dir() and not out.endswith("/") and bool(Path(out).suffix)
+    plan = Plan(Path(out), single=len(inputs) == 1 and not _is_folder(Path(inputs[0])))
+    plan.to_file = plan.single and not _is_folder(Path(out)) and not out.endswith("/") and bool(Path(out).suffix)
     if plan.to_file:
         _target_format(Path(out), format_name)
-    elif Path(out).exists() and not Path(out).is_dir():
+    elif _status(Path(out)) and not _is_folder(Path(out)):
         raise ConfigError(f"{out} is a file; the output of several files must be a folder")
     plan.candidates = list(_find(inputs, plan))
     return plan
@@ -203,7 +204,7 @@ def _find(inputs: Sequence[str], plan: Plan) -> Iterator[Candidate]:
     excluded = os.path.realpath(plan.out)  # results of an earlier run inside an input folder are not inputs
     for given in inputs:
         path = Path(given)
-        if not path.is_dir():
+        if not _is_folder(path):
             yield _candidate(path, path.name)
             continue
 
@@ -223,21 +224,20 @@ def _find(inputs: Sequence[str], plan: Plan) -> Iterator[Candidate]:
 
 
 def _candidate(source: Path, name: str) -> Candidate:
-    try:
-        status = source.stat()
-    except OSError:
+    status = _status(source)
+    if status is None:
         return Candidate(source, name, 0, 0, None)
     return Candidate(source, name, status.st_size, status.st_mtime_ns, (status.st_dev, status.st_ino))
 
 
 def _identify(source: Path) -> str:
-    if source.suffix.lower() in _MOTION_JPEG and source.is_file():
+    if source.suffix.lower() in _MOTION_JPEG and _is_file(source):
         return VIDEO
     try:
         return identify_picture(source)
     except PictureError:
         suffix = source.suffix.lower()
-        if (suffix in VIDEO_SUFFIXES or suffix in FITS_SUFFIXES) and source.is_file() and _size(source):
+        if (suffix in VIDEO_SUFFIXES or suffix in FITS_SUFFIXES) and _is_file(source) and _size(source):
             return VIDEO if suffix in VIDEO_SUFFIXES else FITS
         raise
 
@@ -251,17 +251,30 @@ def _named(relative: Path, format_name: str) -> Path:
     return relative if relative.suffix.lower() in SUFFIXES[format_name] else relative.with_suffix(SUFFIXES[format_name][0])
 
 
-def _identity(path: Path) -> tuple[int, int] | None:
-    """Device and inode; None when there is no such file."""
+def _status(path: Path) -> os.stat_result | None:
+    """None when there is no such file, and when it may not be looked at or has too long a name: opening it will tell."""
     try:
-        status = path.stat()
+        return path.stat()
     except OSError:
         return None
-    return status.st_dev, status.st_ino
+
+
+def _is_folder(path: Path) -> bool:
+    status = _status(path)
+    return status is not None and stat.S_ISDIR(status.st_mode)
+
+
+def _is_file(path: Path) -> bool:
+    status = _status(path)
+    return status is not None and stat.S_ISREG(status.st_mode)
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Device and inode; None when there is no such file."""
+    status = _status(path)
+    return (status.st_dev, status.st_ino) if status else None
 
 
 def _size(path: Path) -> int | None:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return None
+    status = _status(path)
+    return status.st_size if status else None

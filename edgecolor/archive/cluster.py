@@ -24,7 +24,7 @@ from edgecolor import __version__
 from edgecolor.archive.job import VIDEO, Job, Outcome, Settings
 from edgecolor.archive.work import Worker, reason, video_options
 from edgecolor.archive.workers import Advance, Network
-from edgecolor.errors import ConfigError, EdgeColorError, WorkerError
+from edgecolor.errors import ConfigError, EdgeColorError, OutputError, WorkerError
 from edgecolor.sinks.files import TEMPORARY_PREFIX, TEMPORARY_SUFFIX
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ class Cluster:
     """The workers of a scheduler. Use as a context; see Workers. folder: of the outputs, which every worker must see.
 
     Raises ConfigError: Dask is not installed; WorkerError: no scheduler or no workers there, or workers that can not do the work:
-    another version of EdgeColor, another model under the same name, or no access to the folder.
+    another version of EdgeColor, another model under the same name, or no access to the folder; OutputError: none from here.
     """
 
     def __init__(self, address: str, network: Network, settings: Settings, folder: Path, part_seconds: float) -> None:
@@ -113,9 +113,12 @@ class Cluster:
 
     def _examine(self) -> int:
         """The number of threads of all workers, each of which has been asked whether it can do the work."""
-        self._folder.mkdir(parents=True, exist_ok=True)
         probe = self._folder / f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}{TEMPORARY_SUFFIX}"
-        probe.touch()
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            probe.touch()
+        except OSError as error:
+            raise OutputError(f"{self._folder}: can not be written: {error.strerror}") from error
         try:
             answers = self._client.run(_examined, self._network, self._settings.model, str(probe), on_error="return")
         finally:
@@ -273,10 +276,10 @@ def _part(job: Job, network: Network, settings: Settings, span: Span, number: in
     """On a worker: one part of a film, by its number. When it fails the film is done in one piece, which tells why."""
     from edgecolor.videos import colorize_part
 
-    part.parent.mkdir(parents=True, exist_ok=True)
-    part.unlink(missing_ok=True)  # of an attempt that died
     options = video_options(settings)
     try:
+        part.parent.mkdir(parents=True, exist_ok=True)
+        part.unlink(missing_ok=True)  # of an attempt that died
         colorize_part(job.source, job.target, part, span, _worker(network, settings).colorizer, options, _telling(job, number))
     except Exception:  # noqa: BLE001 - likewise
         return []

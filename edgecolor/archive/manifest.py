@@ -8,6 +8,7 @@ written down, and is made again. A last line that was cut off is ignored.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import json
@@ -72,7 +73,7 @@ class Manifest:
         self._targets: dict[str, str] = {}  # of a source's name, the newest
         self._file: int | None = None
         self._same: dict[str, Any] = {}  # settings and hashes of models repeat 50,000 times
-        if writing and self.path.exists():
+        if writing and os.path.lexists(self.path):  # which raises nothing: where there is no access, reading tells
             self._file = self._locked()
         self._read()
 
@@ -116,7 +117,8 @@ class Manifest:
         """Remove the temporary files of killed runs or crashed workers from the folders of ``targets``."""
         for folder in {(self.folder / target).parent for target in targets}:
             for part in folder.glob(f"{TEMPORARY_PREFIX}*{TEMPORARY_SUFFIX}*"):
-                part.unlink(missing_ok=True)
+                with contextlib.suppress(OSError):
+                    part.unlink()
 
     def _read(self) -> None:
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
@@ -35,7 +36,7 @@ def expected_bytes(sources: Iterable[tuple[Path, int]], settings: Settings) -> i
 def check_space(folder: Path, needed: int) -> None:
     """Raise DiskFullError when fewer than ``needed`` bytes are free where ``folder`` is, or will be."""
     folder = folder.absolute()
-    place = next((p for p in (folder, *folder.parents) if p.is_dir()), Path("/"))
+    place = next((p for p in (folder, *folder.parents) if os.access(p, os.F_OK)), Path("/"))
     free = shutil.disk_usage(place).free
     if needed > free:
         raise DiskFullError(

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from edgecolor.archive.manifest import MANIFEST_NAME, Manifest, Record
+from edgecolor.archive.space import check_space
 from edgecolor.errors import DiskFullError, OutputError
 
 RECORD = Record(
@@ -174,3 +175,11 @@ def test_an_unreadable_manifest_is_named(tmp_path):
         Manifest(tmp_path, writing=False)
     with pytest.raises(OutputError, match=MANIFEST_NAME):
         Manifest(tmp_path)
+
+
+@pytest.mark.parametrize("writing", [True, False])
+def test_a_folder_that_can_not_be_looked_into_is_named(tmp_path, writing):
+    folder = tmp_path / ("x" * 300)
+    with pytest.raises(OutputError, match=f"{folder.name}/{MANIFEST_NAME}: the manifest can not be read: File name too long"):
+        Manifest(folder, writing=writing)
+    check_space(folder, 1)  # of the disk it would be on

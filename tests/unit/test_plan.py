@@ -111,6 +111,32 @@ def test_what_may_not_be_read_is_a_failure_of_its_own(folder, monkeypatch):
     assert all(isinstance(f, PictureError) for f in refused)
 
 
+def test_what_has_too_long_a_name_or_lies_behind_a_locked_door_is_told_when_its_turn_comes(folder, monkeypatch):
+    long = "x" * 300
+    assert [str(f) for f in failures(make_plan([long, f"{long}.mjpeg"], "out"))] == [
+        f"{long}: can not be read: File name too long", f"{long}.mjpeg: can not be read: File name too long"
+    ]  # fmt: skip
+    assert pairs(jobs(["in/a.jpg"], f"{long}.png")) == {("in/a.jpg", f"{long}.png", "png")}, "writing it will tell"
+    assert pairs(jobs(["in/a.jpg", "in/sub/c.tiff"], long)) == {
+        ("in/a.jpg", f"{long}/a.jpg", "jpeg"), ("in/sub/c.tiff", f"{long}/c.tiff", "tiff")
+    }  # fmt: skip
+
+    real = {name: getattr(os, name) for name in ("stat", "open")}
+
+    def guarded(name):
+        def call(path, *rest, **options):
+            if str(path).startswith("locked/"):
+                raise PermissionError(13, "Permission denied", str(path))
+            return real[name](path, *rest, **options)
+
+        return call
+
+    for name in real:
+        monkeypatch.setattr(os, name, guarded(name))
+    assert [str(f) for f in failures(make_plan(["locked/in"], "locked/out"))] == ["locked/in: can not be read: Permission denied"]
+    assert pairs(jobs(["in/a.jpg"], "locked/x.png")) == {("in/a.jpg", "locked/x.png", "png")}
+
+
 def test_nothing_is_read_before_its_turn_and_finished_files_never(folder, monkeypatch):
     manifest = finished(folder, "a.jpg")
     opened = []
