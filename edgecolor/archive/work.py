@@ -125,13 +125,13 @@ class Worker:
         if parts:
             from edgecolor.videos import join_video
 
-            self.warnings = join_video(job.source, job.target, parts, options, self.tool)
+            self.warnings = join_video(job.source, job.target, parts, options, self.tool, overwrite=job.replace)
             return "colorized", digest, file_digest(job.target)
         if not job.replace and os.path.lexists(job.target):
             raise OutputError(f"{job.target}: exists already; --overwrite replaces it")
         if self.signer is None:
             job.target.parent.mkdir(parents=True, exist_ok=True)
-            report = colorize_video(job.source, job.target, self.colorizer, options, progress)
+            report = colorize_video(job.source, job.target, self.colorizer, options, progress, overwrite=job.replace)
         else:
             report = self._signed_video(job, lambda target: colorize_video(job.source, target, self.colorizer, options, progress))
         self.warnings = report.warnings
@@ -142,7 +142,7 @@ class Worker:
 
         assert self.signer is not None
         media = video_media(job.source, job.target)  # better refused now than after an hour of film
-        with new_file(job.target, overwrite=job.replace) as whole:
+        with new_file(job.target, overwrite=job.replace, keep=True) as whole:
             plain = whole.with_name(f"{whole.name}{job.target.suffix}")
             try:
                 report = colorize(plain)

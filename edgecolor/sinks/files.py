@@ -13,6 +13,7 @@ from edgecolor.errors import DiskFullError, OutputError
 
 TEMPORARY_PREFIX = ".edgecolor-"
 TEMPORARY_SUFFIX = ".part"
+_LONGEST_STEM = 40  # of a name made from another one: that may have the greatest length already
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -25,12 +26,12 @@ def write_file(path: str | Path, content: bytes, *, overwrite: bool = False) -> 
 
 
 @contextlib.contextmanager
-def new_file(path: str | Path, *, overwrite: bool = False) -> Iterator[Path]:
+def new_file(path: str | Path, *, overwrite: bool = False, keep: bool = False) -> Iterator[Path]:
     """A temporary path in the same folder, to be written and synced; missing folders are made.
 
     When the block ends well, that file becomes ``path``: readers see the old file or the new one, never a part, even when the
     power fails. When it does not, nothing is left. Raises OutputError: the file is there already and ``overwrite`` is not set,
-    or the system refuses; DiskFullError: no room.
+    or the system refuses; DiskFullError: no room. keep: as of ``publish``.
     """
     path = Path(path)
     # Not derived from the file's name, which may have the greatest length already.
@@ -39,7 +40,7 @@ def new_file(path: str | Path, *, overwrite: bool = False) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             yield temporary
-            _publish(temporary, path, overwrite)
+            publish(temporary, path, overwrite=overwrite, keep=keep)
         finally:
             temporary.unlink(missing_ok=True)
         sync_folder(path.parent)
@@ -52,10 +53,25 @@ def new_file(path: str | Path, *, overwrite: bool = False) -> Iterator[Path]:
         raise kind(f"{path}: can not be written: {error.strerror}") from error
 
 
-def _publish(temporary: Path, path: Path, overwrite: bool) -> None:
+def publish(temporary: Path, path: Path, *, overwrite: bool, keep: bool = False) -> None:
+    """Give a whole file its name, in the same folder. Raises FileExistsError: another one has it, and ``overwrite`` is not set.
+
+    keep: the work of hours is not lost then. It gets a name beside, and OutputError says which. Raises OSError.
+    """
     if overwrite:
         temporary.replace(path)
         return
+    try:
+        _link(temporary, path)
+    except FileExistsError as error:
+        if not keep:
+            raise
+        beside = path.with_name(f"{path.stem[:_LONGEST_STEM]}-{secrets.token_hex(4)}{path.suffix}")
+        _link(temporary, beside)
+        raise OutputError(f"{path}: was made by somebody else meanwhile, and is left alone; the result is {beside}") from error
+
+
+def _link(temporary: Path, path: Path) -> None:
     try:
         os.link(temporary, path)  # unlike a rename, this fails when somebody has made the file meanwhile
     except OSError as error:

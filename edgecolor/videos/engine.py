@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Sequence
 from contextlib import closing
@@ -26,25 +27,29 @@ _MARKED_WITH_BOX = ("mp4", "3gp")
 
 def colorize_video(
     source: Path, target: Path, colorizer: Colorizer, options: VideoOptions | None = None, progress: Progress | None = None,
-    *, tool: str | None = None,
+    *, tool: str | None = None, overwrite: bool = True,
 ) -> VideoReport:
-    """Give the gray scenes of a video colours; luma, times, sound and all else are kept. A target that exists is replaced.
+    """Give the gray scenes of a video colours; luma, times, sound and all else are kept.
 
-    progress: is called with seconds done and seconds in all (0 when unknown). tool: who guessed, for the tags; None names
-    EdgeColor and the model. A file that is in colour already is copied, by bytes where source and target have the same suffix.
+    overwrite: replace a target that exists, also one that somebody makes meanwhile. progress: is called with seconds done and seconds
+    in all (0 when unknown). tool: who guessed, for the tags; None names EdgeColor and the model. A file that is in colour already is
+    copied, by bytes where source and target have the same suffix.
     Raises ConfigError for options, VideoError: the source can not be read, or the result can not be made as asked for without loss;
-    OutputError, DiskFullError: it can not be written. The target has its name only when it is whole.
+    OutputError, DiskFullError: it can not be written. The target has its name only when it is whole; where that is taken meanwhile,
+    what was made gets another one, which the error says.
     """
     source, target, options = Path(source), Path(target), options or VideoOptions()
     check_options(options)
     muxer = muxer_for(target)
     if target.exists() and source.exists() and target.samefile(source):
         raise OutputError(f"{target}: is the source itself; give another name")
+    if not overwrite and os.path.lexists(target):
+        raise OutputError(f"{target}: exists already")
     if not options.force and not has_gray(source):
-        return _left_alone(source, target)
+        return _left_alone(source, target, overwrite)
     model = getattr(colorizer.network, "model", None)
     tool = tool or creator_tool(model if isinstance(model, Model) else None)
-    with whole_file(target) as temporary:
+    with whole_file(target, overwrite=overwrite) as temporary:
         job = Job(source, target, colorizer, options, progress, tool)
         report = job.run(temporary)
         if not report.colorized and source.suffix.lower() == target.suffix.lower():
@@ -54,9 +59,14 @@ def colorize_video(
     return report
 
 
-def join_video(source: Path, target: Path, parts: Sequence[Path], options: VideoOptions, tool: str) -> tuple[str, ...]:
-    """A film of its parts, which ``colorize_part`` has made in this order; returns warnings. Raises as ``colorize_video`` does."""
-    with whole_file(target) as temporary:
+def join_video(
+    source: Path, target: Path, parts: Sequence[Path], options: VideoOptions, tool: str, *, overwrite: bool = True
+) -> tuple[str, ...]:
+    """A film of its parts, which ``colorize_part`` has made in this order; returns warnings.
+
+    overwrite: as of ``colorize_video``, and so are the errors.
+    """
+    with whole_file(target, overwrite=overwrite) as temporary:
         warnings = join(source, temporary, target, parts, options, tool)
         _conclude(source, temporary, muxer_for(target), options, tool)
     return warnings
@@ -70,11 +80,11 @@ def _conclude(source: Path, temporary: Path, muxer: Muxer, options: VideoOptions
         verify_luma(source, temporary)
 
 
-def _left_alone(source: Path, target: Path) -> VideoReport:
+def _left_alone(source: Path, target: Path, overwrite: bool) -> VideoReport:
     if source.suffix.lower() != target.suffix.lower():
         raise VideoError(f"{source}: is in colour already, and left as it is; give {target.name} the suffix {source.suffix}")
     report = _untouched(source)
-    copy_whole(source, target)
+    copy_whole(source, target, overwrite=overwrite)
     return report
 
 

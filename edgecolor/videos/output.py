@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from edgecolor.errors import DiskFullError, OutputError
-from edgecolor.sinks.files import NO_ROOM, TEMPORARY_PREFIX, TEMPORARY_SUFFIX, sync_folder
+from edgecolor.sinks.files import NO_ROOM, TEMPORARY_PREFIX, TEMPORARY_SUFFIX, publish, sync_folder
 
 
 class Growing(FileIO):
@@ -34,10 +34,11 @@ class Growing(FileIO):
 
 
 @contextlib.contextmanager
-def whole_file(target: Path) -> Iterator[Path]:
+def whole_file(target: Path, *, overwrite: bool) -> Iterator[Path]:
     """A temporary path in the target's folder. It gets the target's name when the block ends well, else it is removed.
 
-    A target that exists is replaced. Raises OutputError, DiskFullError also for errors of the system in the block.
+    overwrite: a target that exists is replaced; else it is left alone, and so is what was made: the error says where it is. Raises
+    OutputError, DiskFullError also for errors of the system in the block.
     """
     temporary = target.parent / f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}{TEMPORARY_SUFFIX}"
     try:
@@ -46,7 +47,7 @@ def whole_file(target: Path) -> Iterator[Path]:
             yield temporary
             with temporary.open("rb") as file:
                 os.fsync(file.fileno())
-            temporary.replace(target)
+            publish(temporary, target, overwrite=overwrite, keep=True)
         finally:
             temporary.unlink(missing_ok=True)
         sync_folder(target.parent)
@@ -64,7 +65,7 @@ def output_error(target: Path, error: OSError) -> OutputError:
     return kind(f"{target}: can not be written: {error.strerror}")
 
 
-def copy_whole(source: Path, target: Path) -> None:
-    """The same bytes under another name. Raises OutputError."""
-    with whole_file(target) as temporary:
+def copy_whole(source: Path, target: Path, *, overwrite: bool) -> None:
+    """The same bytes under another name. overwrite: as of ``whole_file``. Raises OutputError."""
+    with whole_file(target, overwrite=overwrite) as temporary:
         shutil.copyfile(source, temporary)

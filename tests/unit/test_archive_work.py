@@ -133,7 +133,7 @@ class VideoOptions:
 def engine(monkeypatch):
     asked = []
 
-    def colorize_video(source, target, colorizer, options, progress):
+    def colorize_video(source, target, colorizer, options, progress, *, overwrite=True):
         asked.append((source, target, options))
         if progress:
             progress(1.0, 2.0)
@@ -180,6 +180,26 @@ def test_a_broken_video_is_named_and_an_existing_output_kept(engine, film, color
     assert perform(replace(film, replace=True), SETTINGS, colorizer).result == "colorized"
 
 
+def test_a_video_replaces_only_what_it_was_told_to(film, colorizer, monkeypatch):
+    asked = []
+
+    def colorize_video(source, target, *_, overwrite):
+        asked.append(overwrite)
+        target.write_bytes(b"colour")
+        return SimpleNamespace(colorized=True, warnings=())
+
+    def join_video(source, target, *_, overwrite):
+        colorize_video(source, target, overwrite=overwrite)
+        return ()
+
+    engine = SimpleNamespace(VideoOptions=VideoOptions, colorize_video=colorize_video, join_video=join_video)
+    monkeypatch.setitem(sys.modules, "edgecolor.videos", engine)
+    for job in (film, replace(film, replace=True)):
+        assert perform(job, SETTINGS, colorizer).result == "colorized"
+        Worker(SETTINGS, colorizer).perform(job, None, [Path("part")])
+    assert asked == [False, False, True, True]
+
+
 class Seal:
     """In place of edgecolor.signing.Signer."""
 
@@ -208,6 +228,18 @@ def test_a_signed_video_appears_only_when_it_is_signed(engine, film, colorizer, 
     assert perform(replace(film, replace=True), settings, colorizer).result == "copied"
     assert film.target.read_bytes() == b"colour of in colour"
     assert [p.name for p in film.target.parent.iterdir()] == ["film.mp4"]
+    film.target.unlink()
+    film.source.write_bytes(b"gray frames")
+    sign = Seal.sign_video
+
+    def slow(self, encoded, target, *rest):
+        film.target.write_bytes(b"theirs")
+        sign(self, encoded, target, *rest)
+
+    monkeypatch.setattr(Seal, "sign_video", slow)
+    error = perform(film, settings, colorizer).error
+    assert "was made by somebody else meanwhile" in error and film.target.read_bytes() == b"theirs"
+    assert Path(error.rpartition("the result is ")[2]).read_bytes() == b"colour of gray frames, signed as video/mp4"
 
 
 # ---- science

@@ -240,6 +240,23 @@ def test_wrong_options_are_named(tmp_path: Path, options: dict[str, object], mes
     assert nothing_left(tmp_path, "a.mkv")
 
 
+def test_a_file_made_by_somebody_meanwhile_is_left_alone_and_so_is_the_work(tmp_path: Path) -> None:
+    name = f"{'n' * 250}.mkv"  # as long as a name can be
+    source, target = write(tmp_path / "a.mkv", gray_frames()), tmp_path / "out" / name
+
+    def progress(done: float, whole: float) -> None:
+        target.write_bytes(b"theirs")
+
+    with pytest.raises(OutputError, match="made by somebody else meanwhile, and is left alone; the result is ") as failure:
+        colorize_video(source, target, GREEN, VideoOptions(), progress, overwrite=False)
+    kept = Path(str(failure.value).rpartition("the result is ")[2])
+    assert target.read_bytes() == b"theirs" and len(decoded(kept)) == 8 and nothing_left(tmp_path / "out", name, kept.name)
+    with pytest.raises(OutputError, match="exists already"):
+        colorize_video(source, target, GREEN, VideoOptions(), overwrite=False)
+    colorize_video(source, target, GREEN, VideoOptions(), progress)
+    assert len(decoded(target)) == 8
+
+
 def test_wrong_files_are_named(tmp_path: Path) -> None:
     (tmp_path / "a.mp4").write_bytes(b"no video at all" * 100)
     with pytest.raises(VideoError, match=r"a\.mp4: can not be opened"):
