@@ -2,6 +2,7 @@
 
 Names, sizes and times are listed before any work (some microseconds a file); a file's first bytes, which decide its format and
 with it the name of its output, are read only when its turn comes. Finished files are known by the manifest and not read at all.
+An output that is to be made again is read before: what somebody has edited is not replaced.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import NamedTuple
 
 from edgecolor.archive.job import FITS, FITS_SUFFIXES, VIDEO, Job, Settings
 from edgecolor.archive.manifest import Manifest, Record
+from edgecolor.archive.work import file_digest
 from edgecolor.containers import FORMAT_OF_SUFFIX, SUFFIXES
 from edgecolor.errors import ConfigError, EdgeColorError, OutputError, PictureError
 from edgecolor.sinks.files import TEMPORARY_PREFIX
@@ -134,7 +136,9 @@ class _Pairing:
         record = self._manifest.record_of_source(candidate.name)
         if record is None or not _same_source(candidate, record) or not self._same_wishes(record):
             return None
-        if record.format not in _KEPT and self._settings.format not in (None, record.format):
+        # Without --format the name tells enough only where it is the source's own: it may come of an earlier --format.
+        asked = self._settings.format
+        if record.format not in _KEPT and (record.target != record.name if asked is None else asked != record.format):
             return None
         target = self._plan.out / record.target
         return target if record.target not in self._manifest.unresolved and _size(target) == record.output_size else None
@@ -163,15 +167,17 @@ class _Pairing:
         record = self._manifest.record(job.key) if self._manifest is not None else None
         if record is None:
             raise OutputError(f"{job.source}: {job.target} exists already; --overwrite replaces it")
+        changed = OutputError(f"{job.source}: {job.target} has been changed since it was made; --overwrite replaces it")
         if _size(job.target) != record.output_size:
-            raise OutputError(f"{job.source}: {job.target} has been changed since it was made; --overwrite replaces it")
-        if not self._same_wishes(record):
-            if not self._update:
-                raise OutputError(f"{job.source}: {job.target} was made with other settings or another model; --update makes it again")
-            return replace(job, replace=True)
-        if _same_source(candidate, record):
+            raise changed
+        same_wishes = self._same_wishes(record)
+        if same_wishes and _same_source(candidate, record):
             return Finished(job.source, job.target, candidate.size)
-        return replace(job, replace=self._update, known=record)
+        if not same_wishes and not self._update:
+            raise OutputError(f"{job.source}: {job.target} was made with other settings or another model; --update makes it again")
+        if self._update and _digest(job.target) != record.output_sha256:
+            raise changed
+        return replace(job, replace=self._update, known=record if same_wishes else None)
 
     def _same_wishes(self, record: Record) -> bool:
         return record.settings == self._settings.of(record.format) and record.model == self._settings.model
@@ -249,6 +255,13 @@ def _noun(kind: str) -> str:
 def _named(relative: Path, format_name: str) -> Path:
     """The relative path with a suffix of the format: its own if that is one."""
     return relative if relative.suffix.lower() in SUFFIXES[format_name] else relative.with_suffix(SUFFIXES[format_name][0])
+
+
+def _digest(target: Path) -> str:
+    try:
+        return file_digest(target)
+    except OSError as error:
+        raise OutputError(f"{target}: can not be read: {error.strerror}") from error
 
 
 def _status(path: Path) -> os.stat_result | None:

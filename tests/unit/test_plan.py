@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 
@@ -165,15 +166,15 @@ def test_videos_are_found_by_their_suffix_and_content_goes_first(folder):
 
 def finished(folder: Path, name: str, settings: Settings | None = None, **changes) -> Manifest:
     """A manifest that says that out/NAME was made of in/NAME, and the output itself."""
-    source, target = folder / "in" / name, folder / "out" / name
+    source, target, kind = folder / "in" / name, folder / "out" / changes.get("target", name), changes.get("format", "jpeg")
     target.parent.mkdir(exist_ok=True)
     target.write_bytes(b"result")
     status = source.stat()
     wishes = settings or Settings()
     facts = {
         "target": name, "name": name, "source": str(source), "size": status.st_size, "mtime_ns": status.st_mtime_ns, "sha256": "0" * 64,
-        "format": "jpeg", "settings": wishes.of("jpeg"), "model": wishes.model, "version": "0", "output_size": 6,
-        "output_sha256": "1" * 64, "result": "colorized",
+        "format": kind, "settings": wishes.of(kind), "model": wishes.model, "version": "0", "output_size": 6,
+        "output_sha256": hashlib.sha256(b"result").hexdigest(), "result": "colorized",
     }  # fmt: skip
     with Manifest(folder / "out") as manifest:
         manifest.done(Record(**{**facts, **changes}))
@@ -216,6 +217,29 @@ def test_an_output_that_somebody_changed_is_left_to_overwrite(folder):
         assert "has been changed since it was made; --overwrite" in str(first(folder, manifest, **options))
     (folder / "out" / "a.jpg").unlink()
     assert isinstance(first(folder, manifest), Job)
+
+
+@pytest.mark.parametrize(("changes", "settings"), [({"mtime_ns": 1}, Settings()), ({}, Settings(quality=90))])
+def test_an_output_edited_to_the_same_size_is_not_replaced_by_update(folder, changes, settings):
+    manifest = finished(folder, "a.jpg", **changes)
+    assert first(folder, manifest, settings, update=True).replace
+    (folder / "out" / "a.jpg").write_bytes(b"edited")
+    assert "has been changed since it was made; --overwrite" in str(first(folder, manifest, settings, update=True))
+    assert first(folder, manifest, settings, overwrite=True).replace
+
+
+def test_leaving_format_out_again_asks_for_the_inputs_own(folder):
+    manifest = finished(folder, "a.jpg", target="a.png", format="png")
+    assert isinstance(decided(make_plan(["in"], "out", "png"), "png", manifest)[0], Finished)
+    for options in ({}, {"update": True}):
+        job = first(folder, manifest, **options)
+        assert isinstance(job, Job) and (job.target, job.format) == (Path("out/a.jpg"), "jpeg")
+
+
+def test_a_picture_whose_suffix_says_something_else_is_finished_all_the_same(folder):
+    (folder / "in" / "a.jpg").write_bytes(samples.good()["gray.png"])
+    manifest = finished(folder, "a.jpg", target="a.png", format="png")
+    assert first(folder, manifest) == Finished(Path("in/a.jpg"), Path("out/a.png"), (folder / "in" / "a.jpg").stat().st_size)
 
 
 def test_what_a_killed_run_had_begun_is_done_again(folder):
