@@ -12,6 +12,7 @@ from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 _RATE_WINDOW_S = 5.0
+_MISSING = 3  # events that should have come since the last one: then they have stopped
 # Upper bounds in seconds: from a quick guess on a fast board to a stall.
 LATENCY_BUCKETS = (0.005, 0.01, 0.02, 0.035, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5)
 
@@ -57,7 +58,7 @@ class Latest(Generic[T]):
 
 
 class Meter:
-    """Counts events; their rate is that of the last few seconds."""
+    """Counts events; their rate is that of the last few seconds, or of the last two events where they come more seldom."""
 
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
         self.count = 0
@@ -73,13 +74,19 @@ class Meter:
             self._forget()
 
     def rate(self) -> float:
-        """Events a second."""
+        """Events a second. When no more come it falls with the time that they fail to come, and soon to 0."""
         with self._lock:
             self._forget()
-            return (len(self._times) - 1) / (self._times[-1] - self._times[0]) if len(self._times) > 1 else 0.0
+            intervals = len(self._times) - 1
+            if intervals < 1:
+                return 0.0
+            span, silent = self._times[-1] - self._times[0], self._clock() - self._times[-1]
+            if silent > max(_RATE_WINDOW_S, _MISSING * span / intervals):
+                return 0.0
+            return intervals / max(span, silent) if span or silent else 0.0
 
     def _forget(self) -> None:
-        while self._times and self._times[0] < self._clock() - _RATE_WINDOW_S:
+        while len(self._times) > 2 and self._times[0] < self._clock() - _RATE_WINDOW_S:
             self._times.popleft()
 
 

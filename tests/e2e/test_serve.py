@@ -441,6 +441,30 @@ def test_a_snapshot_waits_for_a_placeholder_where_nobody_watches() -> None:
         assert (status, headers["x-edgecolor-origin"]) == (200, "placeholder")
 
 
+def test_a_snapshot_waits_as_long_as_a_slow_camera_takes() -> None:
+    code = """
+import itertools
+from edgecolor.frame import Frame
+from edgecolor.sinks.http import server
+from tests.e2e.live import *
+
+server._SNAPSHOT_S = 0.1
+
+class Slow:
+    name, rate, live, timeout = "slow", 2.0, True, 20.0
+    def frames(self, stop):
+        for number in itertools.count():
+            yield Frame(np.full((48, 64), 100, np.uint8), sequence=number)
+            if stop.wait(0.5):
+                return
+
+serve_live(Slow(), Gray())
+"""
+    with started(script(code)) as server:
+        server.wait_for(lambda state: state["state"] == "live")
+        assert [server.get("/snapshot.jpg")[0] for _ in range(4)] == [200] * 4
+
+
 def test_the_cameras_own_colours_are_neither_marked_nor_labelled() -> None:
     with scripted() as (server, say), Viewer(server, "color") as viewer:
         server.wait_for(lambda state: state["viewers"] == 1)

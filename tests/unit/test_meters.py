@@ -50,6 +50,40 @@ def test_a_meter_forgets_what_is_long_ago() -> None:
     assert meter.rate() == 0.0 and meter.count == 100
 
 
+def test_a_meter_knows_the_rate_of_what_comes_seldom_until_it_stops() -> None:
+    now = 100.0
+    meter = Meter(lambda: now)
+    meter.tick()
+    assert meter.rate() == 0.0, "one event has no rate"
+    for _ in range(5):
+        now += 10
+        meter.tick()
+        assert meter.rate() == pytest.approx(0.1)
+    now += 9
+    assert meter.rate() == pytest.approx(0.1)
+    now += 11
+    assert meter.rate() == pytest.approx(0.05), "one is overdue"
+    now += 11
+    assert meter.rate() == 0.0
+    meter.tick()
+    now += 0.1
+    meter.tick()
+    assert meter.rate() == pytest.approx(10), "what was before the pause no longer counts"
+
+
+def test_a_meters_rate_falls_as_soon_as_events_stop() -> None:
+    now = 100.0
+    meter = Meter(lambda: now)
+    for _ in range(100):
+        now += 0.1
+        meter.tick()
+    rates = []
+    for _ in range(6):
+        now += 1
+        rates.append(meter.rate())
+    assert rates == sorted(rates, reverse=True) and rates[3] < 3 and rates[5] == 0.0
+
+
 def test_a_histogram_is_cumulative_and_counts_what_is_beyond() -> None:
     histogram = Histogram((1.0, 2.0, 4.0), keep=3)
     assert histogram.median() is None

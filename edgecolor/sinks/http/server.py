@@ -29,7 +29,7 @@ from edgecolor.sinks.http.views import BOUNDARY, VIEWS, Encoder, View, is_due, s
 
 _LOG = logging.getLogger(__name__)
 _CHROMIUM = "Chrome/"
-_SNAPSHOT_S = 3.0
+_SNAPSHOT_S = 3.0  # beyond the time that the source takes for a frame
 _LATE_S = 5.0  # a viewer whose part has been on its way for so long sees no live picture
 _LONGEST_NAME = 64  # of a stream
 
@@ -187,7 +187,7 @@ class HttpSink:
             # While others watch, the newest frame is there already; else, or when it is from before a loss, it is waited for.
             if newest is None or (newest.frame.origin != "placeholder" and self._state()["state"] != "live"):
                 try:
-                    await asyncio.wait_for(view.changed.wait(), _SNAPSHOT_S)
+                    await asyncio.wait_for(view.changed.wait(), self._patience())
                 except TimeoutError:
                     raise error(web.HTTPServiceUnavailable, self._state()["reason"] or "no frame came in time") from None
                 newest = view.newest
@@ -197,6 +197,13 @@ class HttpSink:
         headers = {"X-Sequence": str(frame.sequence), "X-EdgeColor-Origin": frame.origin, "X-EdgeColor-State": self._state()["state"]}
         self._bytes_sent += len(newest.jpeg)
         return web.Response(body=newest.jpeg, content_type="image/jpeg", headers=headers)
+
+    def _patience(self) -> float:
+        """Seconds within which a frame comes, at the pace that the source promises or keeps: one with long exposures is slow."""
+        state = self._state()
+        rates = [rate for rate in (state["source"]["promised_rate"], state["frames"]["rate_in"]) if rate]
+        interval = 1 / min(rates) if rates else 0.0
+        return _SNAPSHOT_S + max(0.0, 1.5 * interval - (state["source"]["age_s"] or 0.0))
 
     async def _serve_stream(self, request: web.Request) -> web.StreamResponse:
         if request.method != "GET":  # the root answers HEAD as well
