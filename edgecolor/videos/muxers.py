@@ -15,7 +15,7 @@ class Muxer:
     fixed: its clock is the frame rate. options: of FFmpeg's muxer.
 
     ordered: it keeps no order but that of coding. holds: the codecs that it names, where it would take others without their names.
-    comments: it has a place for tags.
+    comments: it has a place for tags. gapless: a picture's time is the end of the one before it.
     """
 
     name: str
@@ -25,6 +25,7 @@ class Muxer:
     options: tuple[tuple[str, str], ...] = ()
     holds: tuple[str, ...] = ()
     comments: bool = True
+    gapless: bool = False
 
 
 _IN_TS = (
@@ -36,12 +37,14 @@ _TS = Muxer("mpegts", options=(("mpegts_copyts", "1"),), holds=_IN_TS)
 _M2TS = Muxer("mpegts", options=(("mpegts_copyts", "1"), ("mpegts_m2ts_mode", "1")), holds=_IN_TS)
 _PS = Muxer("mpeg", "mpeg2video", comments=False)
 _JPEGS = Muxer("mjpeg", "mjpeg", fixed=True, comments=False)
+# Only the last picture of a page has a time there, and only its end: so each gets a page of its own.
+_OGG = Muxer("ogg", "libvpx", gapless=True, options=(("page_duration", "1"),))
 MUXERS = {
     ".mp4": Muxer("mp4"), ".m4v": Muxer("mp4"), ".mov": Muxer("mov"), ".3gp": Muxer("3gp"), ".mkv": Muxer("matroska"),
     ".webm": Muxer("webm", "libvpx-vp9"), ".avi": Muxer("avi", "", fixed=True, ordered=True), ".ts": _TS, ".mts": _M2TS, ".m2ts": _M2TS,
     ".mpg": _PS, ".mpeg": _PS, ".vob": Muxer("vob", "mpeg2video", comments=False),
     ".m2v": Muxer("mpeg2video", "mpeg2video", fixed=True, comments=False), ".mjpeg": _JPEGS, ".mjpg": _JPEGS,
-    ".wmv": Muxer("asf", "wmv2", ordered=True), ".flv": Muxer("flv", ordered=True), ".ogv": Muxer("ogg", "libvpx"),
+    ".wmv": Muxer("asf", "wmv2", ordered=True), ".flv": Muxer("flv", ordered=True), ".ogv": _OGG,
     ".mxf": Muxer("mxf", fixed=True, ordered=True, comments=False), ".dv": Muxer("dv", "dvvideo", fixed=True, comments=False),
     ".y4m": Muxer("yuv4mpegpipe", "rawvideo", fixed=True, comments=False),
 }  # fmt: skip

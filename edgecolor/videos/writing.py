@@ -80,6 +80,7 @@ class Writer:
         self._counted = False  # frames are numbered for the encoder, and get their times afterwards
         self._times: list[int] = []
         self._lasting = 0  # the last one of them
+        self._lasts: Any = None  # the newest picture, where it must be known how long
         self._origin: Fraction | None = None
         self._last: int | None = None
 
@@ -129,7 +130,7 @@ class Writer:
         if picture.color_range == FULL_RANGE and self._muxer.name in _SILENT_MUXERS and codec in _SILENT_CODECS:
             self._lost(f"{codec} in {self._muxer.name} can not say that luma has the full range")
         quantize(context, encoding)
-        if picture.duration:
+        if picture.duration or self._muxer.gapless:
             context.flags |= _FRAME_DURATION
         matrix = display_matrix(picture)
         if matrix is not None:
@@ -201,6 +202,12 @@ class Writer:
     def encode(self, picture: Any) -> None:
         """Encode and write a picture, at its own time."""
         picture.pict_type = 0  # what it was in the source is nothing to the encoder
+        if self._muxer.gapless:
+            before, self._lasts = self._lasts, picture
+            if before is not None:
+                before.duration = picture.pts - before.pts
+                self._each(before)
+            return
         if self._alone:
             picture.pts += part_offset(self._reader.time_base)
         if self._muxer.fixed:
@@ -272,6 +279,8 @@ class Writer:
         """Write what the encoder still holds, and the end of the file."""
         if self._stream is None:
             return
+        if self._lasts is not None:
+            self._each(self._lasts)
         if not self._joined:
             self._each(None)
         self.container.close()

@@ -91,6 +91,30 @@ def test_uneven_times_are_kept(tmp_path: Path, name: str) -> None:
     assert [round(1000 * float(t - times(source)[0])) for t in times(source)] == pts
 
 
+def test_ogg_keeps_uneven_times_though_it_knows_but_ends_of_pictures(tmp_path: Path) -> None:
+    source = write(tmp_path / "a.mkv", gray_frames(), pts=[0, 40, 120, 160, 200, 680, 720, 1200])
+    report = colorize(source, tmp_path / "out.ogv")
+    assert report.frames == 8 and times(tmp_path / "out.ogv")[1:] == times(source)[1:], "FFmpeg takes the first one for short"
+
+
+def test_packets_without_content_are_no_damage(tmp_path: Path) -> None:
+    """So Theora says that a picture is shown on."""
+    source = tmp_path / "a.nut"
+    with av.open(str(source), "w") as container:
+        stream = container.add_stream("mjpeg", rate=25)
+        stream.width, stream.height, stream.pix_fmt, stream.codec_context.color_range = SIZE[1], SIZE[0], "yuvj420p", 2
+        for number, frame in enumerate(gray_frames()):
+            frame.pts, frame.time_base = 2 * number, Fraction(1, 25)
+            container.mux(stream.encode(frame))
+            packet = av.Packet(0)
+            packet.stream, packet.pts, packet.dts, packet.time_base = stream, 2 * number + 1, 2 * number + 1, Fraction(1, 25)
+            container.mux(packet)
+        container.mux(stream.encode())
+    report = colorize(source, tmp_path / "out.mkv")
+    assert report.damaged == 0 and report.warnings == () and report.frames == 8
+    assert times(tmp_path / "out.mkv") == [Fraction(2 * number, 25) for number in range(8)]
+
+
 def test_avi_can_not_hold_uneven_times_and_says_so(tmp_path: Path) -> None:
     source = write(tmp_path / "a.mkv", gray_frames(), pts=[0, 40, 47, 130, 131, 900, 901, 2500])
     with pytest.raises(VideoError, match=r"a\.mkv: its frames come at times that avi"):
