@@ -11,6 +11,7 @@ import importlib
 import io
 import sys
 import warnings
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -43,19 +44,10 @@ def colorize_fits(data: bytes, colorizer: Colorizer, *, max_megapixels: float = 
     extensions = io.BytesIO()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about headers that are not to the letter; they are kept as they are
-        try:
-            with fits.open(io.BytesIO(data), memmap=False, lazy_load_hdus=False) as units:
-                for number, unit in enumerate(units):
-                    if unit.header.get("EXTNAME") == EXTENSION:
-                        raise PictureError("its colours are in it already, in the extension EDGECOLOR")
-                    if (values := _values(unit, number, max_megapixels)) is not None:
-                        whole = io.BytesIO()
-                        fits.HDUList([fits.PrimaryHDU(), _extension(fits, values, number, colorizer, tool)]).writeto(whole)
-                        extensions.write(whole.getvalue()[_BLOCK:])  # behind the primary header, which a file must begin with
-        except PictureError:
-            raise
-        except (OSError, ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
-            raise PictureError(f"damaged: not readable as FITS ({error})") from error
+        for number, values in _images(fits, data, max_megapixels):
+            whole = io.BytesIO()
+            fits.HDUList([fits.PrimaryHDU(), _extension(fits, values, number, colorizer, tool)]).writeto(whole)
+            extensions.write(whole.getvalue()[_BLOCK:])  # behind the primary header, which a file must begin with
     if not extensions.tell():
         raise PictureError("there is no image in it")
     return data + extensions.getvalue()
@@ -67,6 +59,21 @@ def stretch(values: NDArray[Any], low: float, high: float) -> NDArray[np.uint16]
     luma = np.arcsinh(_SOFTENING * np.nan_to_num(share)) / np.arcsinh(_SOFTENING)
     codes: NDArray[np.uint16] = np.rint(luma * 65535).astype(np.uint16)
     return codes
+
+
+def _images(fits: Any, data: bytes, max_megapixels: float) -> Iterator[tuple[int, NDArray[Any]]]:
+    """Each image's number among the units, and its values."""
+    try:
+        with fits.open(io.BytesIO(data), memmap=False, lazy_load_hdus=False) as units:
+            for number, unit in enumerate(units):
+                if unit.header.get("EXTNAME") == EXTENSION:
+                    raise PictureError("its colours are in it already, in the extension EDGECOLOR")
+                if (values := _values(unit, number, max_megapixels)) is not None:
+                    yield number, values
+    except (PictureError, MemoryError):
+        raise
+    except Exception as error:  # noqa: BLE001 - damaged files make astropy raise whatever it comes upon
+        raise PictureError(f"damaged: not readable as FITS ({' '.join(str(error).split())})") from error
 
 
 def _values(unit: Any, number: int, max_megapixels: float) -> NDArray[Any] | None:

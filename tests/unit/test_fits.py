@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from edgecolor.errors import PictureError, RuntimeMissingError
+from edgecolor.errors import DelegateLostError, PictureError, RuntimeMissingError
 from edgecolor.fits import colorize_fits, stretch
 from edgecolor.sources.images import luma_of
 from tests import samples
@@ -95,6 +95,26 @@ def test_what_can_not_be_done_is_named(colorizer):
             colorize_fits(content, colorizer)
     with pytest.raises(PictureError, match=r"limit of 0\.001 million"):
         colorize_fits(data, colorizer, max_megapixels=0.001)
+
+
+@pytest.mark.parametrize(
+    ("sound", "damaged"),
+    [(b"TFORM1  = '", b"TFORM1  =\xff'"), (b"ZVAL1   = ", b"ZVAL1   =\xff"), (b"'1PB(", b"'19B("), (b"ZCMPTYPE= 'RICE_1", b"ZCMPTYPE= 'GZIP_1")],
+)
+def test_damage_within_a_compressed_image_is_named(colorizer, sound, damaged):
+    data = encoded(fits.PrimaryHDU(), fits.CompImageHDU(samples.gray(np.uint16), name="SCI"))
+    assert colorize_fits(data, colorizer) and data.count(sound) == 1
+    with pytest.raises(PictureError, match=r"^damaged: not readable as FITS \("):
+        colorize_fits(data.replace(sound, damaged), colorizer)
+
+
+def test_a_mistake_of_the_network_is_not_called_damage(colorizer):
+    def fail(_):
+        raise DelegateLostError("the Coral was unplugged")
+
+    colorizer.guess = fail
+    with pytest.raises(DelegateLostError):
+        colorize_fits(encoded(fits.PrimaryHDU(samples.gray())), colorizer)
 
 
 def test_without_astropy_it_is_said_what_to_install(colorizer, monkeypatch):
