@@ -72,7 +72,7 @@ def _images(fits: Any, data: bytes, max_megapixels: float) -> Iterator[tuple[int
                     yield number, values
     except (PictureError, MemoryError):
         raise
-    except Exception as error:  # noqa: BLE001 - damaged files make astropy raise whatever it comes upon
+    except Exception as error:  # damaged files make astropy raise whatever it comes upon
         raise PictureError(f"damaged: not readable as FITS ({' '.join(str(error).split())})") from error
 
 

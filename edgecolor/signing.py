@@ -39,7 +39,7 @@ class Signature:
 
 
 class Signer:
-    """Signs files. Raises RuntimeMissingError (no c2pa-python), CredentialsError (unreadable, open to all, or no fit)."""
+    """Signs files. Raises RuntimeMissingError (no c2pa-python), CredentialsError (unreadable, open to others, or no fit)."""
 
     def __init__(self, signature: Signature) -> None:
         try:
@@ -142,8 +142,8 @@ def _private_key(path: Path) -> tuple[bytes, str]:
 def _read(path: Path, *, secret: bool) -> bytes:
     try:
         with path.open("rb") as file:
-            if secret and os.fstat(file.fileno()).st_mode & (stat.S_IROTH | stat.S_IWOTH):
-                raise CredentialsError(f"{path}: everybody on this machine can read or change it; chmod 600 {path}")
+            if secret and os.fstat(file.fileno()).st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+                raise CredentialsError(f"{path}: others than its owner can read or change it; chmod 600 {path}")
             return file.read(_LARGEST)
     except CredentialsError:
         raise

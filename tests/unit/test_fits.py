@@ -99,8 +99,11 @@ def test_what_can_not_be_done_is_named(colorizer):
 
 @pytest.mark.parametrize(
     ("sound", "damaged"),
-    [(b"TFORM1  = '", b"TFORM1  =\xff'"), (b"ZVAL1   = ", b"ZVAL1   =\xff"), (b"'1PB(", b"'19B("), (b"ZCMPTYPE= 'RICE_1", b"ZCMPTYPE= 'GZIP_1")],
-)
+    [
+        (b"TFORM1  = '", b"TFORM1  =\xff'"), (b"ZVAL1   = ", b"ZVAL1   =\xff"), (b"'1PB(", b"'19B("),
+        (b"ZCMPTYPE= 'RICE_1", b"ZCMPTYPE= 'GZIP_1"),
+    ],
+)  # fmt: skip
 def test_damage_within_a_compressed_image_is_named(colorizer, sound, damaged):
     data = encoded(fits.PrimaryHDU(), fits.CompImageHDU(samples.gray(np.uint16), name="SCI"))
     assert colorize_fits(data, colorizer) and data.count(sound) == 1

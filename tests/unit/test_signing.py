@@ -85,9 +85,10 @@ def test_the_fingerprint_follows_the_certificate(signature, tmp_path):
 def test_keys_and_certificates_that_will_not_do(signature, tmp_path):
     key = tmp_path / "key"
     shutil.copy(signature.key, key)
-    key.chmod(0o644)
-    with pytest.raises(CredentialsError, match="chmod 600"):
-        Signer(Signature(signature.certificate, key))
+    for mode in (0o644, 0o660, 0o640, 0o620, 0o602):
+        key.chmod(mode)
+        with pytest.raises(CredentialsError, match="chmod 600"):
+            Signer(Signature(signature.certificate, key))
     for content in (b"", b"secret words", b"-----BEGIN PRIVATE KEY-----\nc2VjcmV0\n-----END PRIVATE KEY-----\n"):
         key.write_bytes(content)
         key.chmod(0o600)
