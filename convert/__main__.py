@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -30,6 +31,17 @@ def _size(text: str) -> tuple[int, int]:
     return sides[-1], sides[0]
 
 
+def _file(suffix: str) -> Callable[[str], Path]:
+    """The type of an option that names a file to write."""
+
+    def path(text: str) -> Path:
+        if Path(text).suffix != suffix:
+            raise argparse.ArgumentTypeError(f"{text!r} does not end in {suffix}")
+        return Path(text)
+
+    return path
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m convert", description="Train, score and convert EdgeColor's networks.")
     commands = parser.add_subparsers(dest="command", required=True)
@@ -48,7 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     finetune.add_argument("--size", type=_size, default=(192, 192), help="input size of the network, a square (default 192)")
     finetune.add_argument("--data", type=Path, help="varied colour pictures to rehearse (default: those that the model was trained on)")
     finetune.add_argument("--validation", type=Path, help="others to check that nothing was forgotten (default: a tenth of --data)")
-    finetune.add_argument("-o", "--out", type=Path, required=True, help="site.tflite; call again to resume what is in site.run")
+    finetune.add_argument("-o", "--out", type=_file(".tflite"), required=True, help="site.tflite; call again to resume what is in site.run")
 
     average = commands.add_parser("average", help="average the weights of several stages of one run into a run's folder of its own")
     average.add_argument("run", type=Path, help="the run's folder")
@@ -71,7 +83,7 @@ def _parser() -> argparse.ArgumentParser:
 
     export = commands.add_parser("export", help="convert weights to int8 and float32 TFLite, with cards")
     export.add_argument("weights", type=Path, help="a run's folder, or a packed NAME.keras beside its NAME.config.json")
-    export.add_argument("-o", "--out", type=Path, required=True, help="models/NAME.tflite")
+    export.add_argument("-o", "--out", type=_file(".tflite"), required=True, help="models/NAME.tflite")
     export.add_argument("--size", type=_size, action="append", help="192 (default) or 320x192; each further one makes NAME-WxH.tflite")
     export.add_argument("--data", type=Path, help="where representative pictures are drawn (default: the run's training data)")
     export.add_argument("--pictures", type=int, default=500, help="how many representative pictures")
@@ -87,7 +99,7 @@ def _parser() -> argparse.ArgumentParser:
 
     pack = commands.add_parser("pack", help="store a run's float weights as float16, with the configuration beside them")
     pack.add_argument("run", type=Path, help="a run's folder")
-    pack.add_argument("-o", "--out", type=Path, required=True, help="models/NAME.keras")
+    pack.add_argument("-o", "--out", type=_file(".keras"), required=True, help="models/NAME.keras")
 
     card = commands.add_parser("card", help="show a model's card, or add figures to it")
     card.add_argument("model", help="path of a .tflite file, or a model's name")
@@ -129,12 +141,13 @@ def _train(arguments: argparse.Namespace) -> None:
 
 def _finetune(arguments: argparse.Namespace) -> None:
     keep_freed()
+    from convert.config import STRIDE
     from convert.dataset import list_pictures, split
     from convert.finetune import finetune, markdown
     from convert.weights import recipe_of
 
-    if arguments.size[0] != arguments.size[1]:
-        raise ConfigError("--size of a fine-tuning is a square: the site's frames are stretched to it")
+    if arguments.size[0] != arguments.size[1] or arguments.size[0] % STRIDE:
+        raise ConfigError(f"--size of a fine-tuning is a square, a multiple of {STRIDE}: the site's frames are stretched to it")
     packed = Path(__file__).parent.parent / "models" / f"{arguments.base}.keras"
     weights = packed if packed.is_file() else Path(arguments.base)
     if not weights.is_file():
@@ -159,13 +172,14 @@ def _finetune(arguments: argparse.Namespace) -> None:
 def _average(arguments: argparse.Namespace) -> None:
     import shutil
 
+    from convert.files import write_file
     from convert.train import BINS
     from convert.weights import WEIGHTS, average_networks, load_network, recipe_of, save_network
 
     mean = average_networks([load_network(arguments.run / stage / WEIGHTS) for stage in arguments.stages])
     arguments.out.mkdir(parents=True, exist_ok=True)
     recipe = {**recipe_of(arguments.run / WEIGHTS), "averaged": arguments.stages}
-    (arguments.out / "config.json").write_text(json.dumps(recipe, indent=1) + "\n")
+    write_file(arguments.out / "config.json", (json.dumps(recipe, indent=1) + "\n").encode())
     if (arguments.run / BINS).exists():
         shutil.copy(arguments.run / BINS, arguments.out / BINS)
     print(save_network(mean, arguments.out / WEIGHTS))
@@ -203,15 +217,16 @@ def _evaluate(arguments: argparse.Namespace) -> None:
 
 def _export(arguments: argparse.Namespace) -> None:
     from convert.card import write_cards
-    from convert.dataset import list_pictures
+    from convert.config import DataConfig
+    from convert.dataset import list_pictures, training_pictures
     from convert.export import export, representative_inputs, sized
     from convert.sqnr import layer_sqnr, markdown, save_layers
     from convert.weights import WEIGHTS, recipe_of
 
     weights = arguments.weights / WEIGHTS if arguments.weights.is_dir() else arguments.weights
     recipe = recipe_of(weights)
-    data = arguments.data or Path(recipe["data"]["train"])
-    pictures = list_pictures(data)
+    data = {key: value for key, value in recipe["data"].items() if key in ("train", "validation", "validation_share")}
+    pictures = list_pictures(arguments.data) if arguments.data else training_pictures(DataConfig(**data))
     sizes = arguments.size or [(192, 192)]
     made, layers = {}, {}
     for turn, size in enumerate(dict.fromkeys(sizes)):
@@ -282,13 +297,14 @@ def _pack(arguments: argparse.Namespace) -> None:
 
 def _card(arguments: argparse.Namespace) -> None:
     from convert.card import add_scores, save_card
+    from convert.weights import read_table
     from edgecolor.assets import load_model
 
     model = load_model(arguments.model)
     card = dict(model.card)
     wanted = dict(row.partition("=")[::2] for row in arguments.rows)
     for path in arguments.scores:
-        add_scores(card, json.loads(path.read_text()), wanted, str(path))
+        add_scores(card, read_table(path), wanted, str(path))
     if arguments.scores:
         save_card(model.path.with_suffix(".json"), card)
     print(json.dumps(card, indent=1))

@@ -71,7 +71,7 @@ def add_scores(card: dict[str, Any], scores: dict[str, Any], rows: dict[str, str
     or when ``scores`` is something else.
     """
     for data, table in scores.items():
-        if not isinstance(table, dict) or "rows" not in table:
+        if not isinstance(table, dict) or not isinstance(table.get("rows"), dict) or "pictures" not in table:
             raise ConfigError(f"{source}: not the JSON of `python -m convert evaluate` ({data!r} is no data set)")
         if missing := set(rows.values()) - set(table["rows"]):
             raise ConfigError(f"{source}, {data}: no row {', '.join(sorted(missing))}; it has {', '.join(table['rows'])}")

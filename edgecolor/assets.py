@@ -126,6 +126,12 @@ def _check_card(card: Any, path: Path) -> None:
                 and shape[0] == 1 and shape[3] == channels):
             raise ModelError(f"{path}: shape {shape!r} is not (1, height, width, {channels})")
     _check_decoding(contract.get("decoding", {}), path)
+    tables = {"network": card.get("network", {}), "scores": card.get("scores", {})}
+    if isinstance(tables["scores"], dict):
+        tables |= {f"scores of {data}": rows for data, rows in tables["scores"].items()}
+    for name, table in tables.items():
+        if not isinstance(table, dict):
+            raise ModelError(f"{path}: {name}: {str(table)[:40]} is no table; export the model again, or take that out")
 
 
 def _check_decoding(decoding: Any, path: Path) -> None:

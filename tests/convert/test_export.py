@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from convert.__main__ import main
+from convert.dataset import PictureFile, list_pictures, split
 from convert.sqnr import layer_sqnr, markdown
 from edgecolor import Colorizer
 from edgecolor.errors import ModelError
@@ -96,6 +99,47 @@ def test_wrong_exports_are_said_in_one_line(
     data = [] if "--data" in arguments else ["--data", str(PICTURES)]
     assert main(["export", str(toy.folder / "toy.keras"), "-o", str(toy.folder / "no.tflite"), *data, *arguments]) == code
     assert said in capsys.readouterr().err and not (toy.folder / "no.tflite").exists()
+
+
+@pytest.mark.parametrize("command", [
+    ["export", "run", "-o", "toy"], ["pack", "run", "-o", "toy"], ["finetune", "--video", "day.mp4", "-o", "yard.run"],
+])
+def test_files_are_named_by_what_they_are(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(command)
+    assert "does not end in ." in capsys.readouterr().err
+
+
+def test_pictures_that_are_set_aside_for_validation_are_not_calibrated_on(
+    toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copy(toy.folder / "toy.keras", tmp_path)
+    recipe = json.loads((toy.folder / "toy.config.json").read_text())
+    recipe["data"] |= {"train": str(PICTURES), "validation": "", "validation_share": 0.5}
+    (tmp_path / "toy.config.json").write_text(json.dumps(recipe))
+    seen: list[PictureFile] = []
+
+    def export(*arguments: Any) -> None:
+        seen.extend(arguments[3])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("convert.export.export", export)
+    assert main(["export", str(tmp_path / "toy.keras"), "-o", str(tmp_path / "toy.tflite")]) == 130
+    train, validation = split(list_pictures(PICTURES), 0.5)
+    assert seen == train and validation
+
+
+@pytest.mark.parametrize(("content", "said"), [
+    (None, "scores.json"), ("{ half", "not readable as JSON"), ("[]", "not a JSON table"), ('{"val": {"rows": []}}', "is no data set"),
+])
+def test_scores_that_are_none_are_said_to_be(
+    toy: Toy, tmp_path: Path, content: str | None, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if content is not None:
+        (tmp_path / "scores.json").write_text(content)
+    before = toy.int8.with_suffix(".json").read_bytes()
+    assert main(["card", str(toy.int8), "--scores", str(tmp_path / "scores.json"), "--rows", "int8=toy.tflite"]) == 2
+    assert said in capsys.readouterr().err and toy.int8.with_suffix(".json").read_bytes() == before
 
 
 def test_weights_without_their_configuration_are_refused(toy: Toy, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -112,3 +112,9 @@ def test_a_camera_gets_a_model_of_its_own(base: Path, tmp_path: Path, capsys: py
 def test_weights_that_are_not_there_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["finetune", "--from", "absent", "--video", str(tmp_path / "day.mp4"), "-o", str(tmp_path / "yard.tflite")]) == 2
     assert "absent" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("size", ["200", "192x160"])
+def test_sizes_that_no_network_can_have_are_refused_at_once(tmp_path: Path, size: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["finetune", "--video", str(tmp_path / "day.mp4"), "--size", size, "-o", str(tmp_path / "yard.tflite")]) == 2
+    assert "a square, a multiple of 32" in capsys.readouterr().err
