@@ -104,7 +104,7 @@ def markdown(evaluation: Evaluation) -> str:
 
 
 def _round(figures: dict[str, float | None]) -> Figures:
-    return {key: round(value, 4) for key, value in figures.items() if value is not None}
+    return {key: round(value, 6) for key, value in figures.items() if value is not None}
 
 
 def _interval(row: Row, key: str) -> list[float]:

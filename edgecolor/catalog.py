@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -69,12 +70,22 @@ def measure_ms(model: Model, runtime: str | None = None, threads: int | None = N
     return statistics.median(times)
 
 
-def score(model: Model, figure: str) -> float | None:
-    """A figure of the int8 model on the first data set of its card, as ``convert evaluate`` names it; None when it has none."""
+def score(model: Model, figure: str, row: str = "int8") -> float | None:
+    """A figure of the model on the first data set of its card, as ``convert evaluate`` names it; None when it has none.
+
+    row: "int8", or another that the card holds beside it, as "gray".
+    """
     for rows in model.card.get("scores", {}).values():
-        value = rows.get("int8", {}).get(figure)
-        return float(value) if isinstance(value, int | float) else None
+        figures = rows.get(row)
+        value = figures.get(figure) if isinstance(figures, dict) else None
+        return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
     return None
+
+
+def share_of_gray(model: Model, figure: str) -> float | None:
+    """A figure of the int8 model as a share of the gray pictures' own. The card's own share is rounded, and would be rounded twice."""
+    value, gray = score(model, figure), score(model, figure, "gray")
+    return value / gray if value is not None and gray else None
 
 
 def choose(

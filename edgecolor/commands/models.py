@@ -17,7 +17,7 @@ def add_parser(subparsers: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Measure and print; 1 when a model can not be used."""
-    from edgecolor.catalog import AUTO, choose, list_models, measure_ms, score
+    from edgecolor.catalog import AUTO, choose, list_models, measure_ms, score, share_of_gray
 
     rows: list[dict[str, Any]] = []
     for listed in list_models():
@@ -33,7 +33,8 @@ def run(arguments: argparse.Namespace) -> int:
             "size": [given["shape"][2], given["shape"][1]], "parameters": card.get("network", {}).get("parameters"),
             "macs": card.get("network", {}).get("macs"), "ms": ms, "guesses_per_second": 1000 / ms,
         }
-        row |= {figure: score(listed.model, figure) for figure in ("psnr_gain", "ab_to_gray", "frechet_to_gray", "colorfulness_share")}
+        row |= {figure: score(listed.model, figure) for figure in ("psnr_gain", "colorfulness_share")}
+        row |= {"ab_to_gray": share_of_gray(listed.model, "ab_distance"), "frechet_to_gray": share_of_gray(listed.model, "frechet")}
         rows.append(row)
     choice = choose(arguments.runtime, arguments.threads)
     if arguments.json:

@@ -88,3 +88,33 @@ def test_a_colorizer_of_the_auto_model_says_what_it_took(caplog: pytest.LogCaptu
     with caplog.at_level("INFO"):
         network = TfliteNetwork("auto", None, 1, None)
     assert network.model.name in caplog.text and "model" in caplog.text
+
+
+@pytest.mark.parametrize(("key", "value"), [("scores", [1]), ("scores", {"val": [1]}), ("network", [1])])
+def test_a_card_whose_tables_are_none_is_listed_as_damaged(tmp_path: Path, key: str, value: object) -> None:
+    shelve(tmp_path, "bad", 14.0)
+    card = json.loads((tmp_path / "bad.json").read_text())
+    (tmp_path / "bad.json").write_text(json.dumps({**card, key: value}))
+    (listed,) = catalog.list_models([tmp_path])
+    assert listed.model is None and "bad.json" in listed.wrong and key in listed.wrong
+    with pytest.raises(AssetNotFoundError):
+        catalog.choose(folders=[tmp_path])
+
+
+@pytest.mark.parametrize("rows", [{"int8": [1]}, {"int8": {"frechet": float("nan")}}])
+def test_scores_that_are_no_numbers_do_not_count(tmp_path: Path, rows: dict[str, object]) -> None:
+    shelve(tmp_path, "odd", 14.0)
+    card = json.loads((tmp_path / "odd.json").read_text())
+    (tmp_path / "odd.json").write_text(json.dumps({**card, "scores": {"val": rows}}))
+    (listed,) = catalog.list_models([tmp_path])
+    assert listed.model and catalog.score(listed.model, "frechet") is None
+
+
+def test_shares_of_gray_are_rounded_once(tmp_path: Path) -> None:
+    shelve(tmp_path, "big", 14.0)
+    card = json.loads((tmp_path / "big.json").read_text())
+    rows = {"int8": {"ab_distance": 14.3398, "ab_to_gray": 0.8405}, "gray": {"ab_distance": 17.0617}}
+    (tmp_path / "big.json").write_text(json.dumps({**card, "scores": {"val": rows}}))
+    (listed,) = catalog.list_models([tmp_path])
+    assert listed.model and f"{catalog.share_of_gray(listed.model, 'ab_distance'):.3f}" == "0.840"
+    assert catalog.share_of_gray(listed.model, "frechet") is None
