@@ -52,7 +52,9 @@ def add_parser(subparsers: Any) -> None:
     video.add_argument("--crf", type=_crf, metavar="0..63", help="constant rate factor: lower is better and larger")
     video.add_argument("--preset", metavar="NAME", help="the encoder's speed: ultrafast ... veryslow")
     video.add_argument("--verify-luma", action="store_true", help="decode the result again and compare its luma with the source's")
-    video.add_argument("--every", type=_every, metavar="N", help="guess every so many frames; those between follow motion")
+    video.add_argument(
+        "--every", type=_every, metavar="N", help="guess every so many frames (4), four times a second at least; others follow motion"
+    )
     video.add_argument("--smoothing", type=_seconds, metavar="S", help="time constant of colour, seconds; 0 guesses frame by frame")
     video.add_argument("--deinterlace", action="store_true", help="make whole pictures of fields (this changes luma)")
     video.add_argument("--leave-out", action="store_true", help="leave out what the output's container can not hold, instead of failing")

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import partial
+from math import ceil
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -43,7 +44,9 @@ _ENCODED_BYTES, _MOST_ENCODED = 6 << 20, 8  # pictures that wait for the encoder
 _MOST_ASIDE = 100  # packets of other streams that wait for a picture, once the file has begun
 _GUESS_NICENESS = 10  # all threads wait for the encoder's: those that guess, which has time, give way to them
 _RUN_IN_S = 2.0  # before a part, so that its first colours are those of the part before it
-_GUESS_S = 0.25  # at low rates a guess comes before its turn
+# At low rates, or where few are asked for, a guess comes before its turn: what is new has no colours until then, and only half a second
+# of the future is seen.
+_GUESS_S = 0.25
 _UNSURE = 0.4  # and where so little of a picture was found again
 _MISSING_S, _MISSING_FRAMES = 0.06, 1.5  # less is left to roundings
 
@@ -141,7 +144,8 @@ class Job:
         self.since_guess = 0
         self.guessed_at = 0.0
         size = sum(plane.buffer_size for plane in first.planes)
-        self.most_ahead = max(self.options.every + 2, min(_MOST_AHEAD, _HELD_BYTES // size))
+        seldom = min(self.options.every, ceil(_GUESS_S * self.reader.rate))
+        self.most_ahead = max(seldom + 2, min(_MOST_AHEAD, _HELD_BYTES // size))
         self.block = max(1, min(_BLOCK, self.most_ahead // 3))
         self.encoded = max(2, min(_MOST_ENCODED, _ENCODED_BYTES // size))
         self.smoothing = Smoothing(self.options.smoothing, self.block)

@@ -15,7 +15,8 @@ class VideoOptions:
     target's container is for where it can not hold that. crf: constant rate factor; None takes the codec's usual one. preset:
     the encoder's name for its speed; "" its own choice.
     force: colorize what is in colour already. smoothing: time constant in seconds, in both directions; 0 guesses frame by frame.
-    every: guess every so many frames; the colours of those between follow motion. label: corner of a burnt-in line, or "off".
+    every: guess every so many frames, and four times a second at least: what comes into a picture has no colours before the next
+    guess. The colours of those between follow motion. label: corner of a burnt-in line, or "off".
     verify_luma: decode the result again, and compare its luma with the source's, frame by frame.
     deinterlace: make whole pictures of fields (this changes luma); else fields stay fields.
     leave_out: leave out streams and properties that the target's container can not hold, with a warning; else they are errors.

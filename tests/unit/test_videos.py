@@ -13,6 +13,7 @@ import pytest
 from edgecolor.errors import ConfigError, DiskFullError, OutputError, VideoError
 from edgecolor.videos import Span, VideoOptions, colorize_part, colorize_video, join_video
 from edgecolor.videos.forms import form_of, luma_of, plane_of
+from edgecolor.videos.job import Job
 from edgecolor.videos.output import Growing
 from edgecolor.videos.reading import Reader
 from edgecolor.videos.verify import verify_luma
@@ -167,6 +168,18 @@ def test_mixed_files_go_scene_by_scene(tmp_path: Path) -> None:
     found = decoded(tmp_path / "out.mkv")
     assert all(np.array_equal(a, plane_of(b, 1)) for a, b in zip(own, found[:30], strict=True))
     assert [is_green(frame) for frame in found[30:60]] == [True] * 30
+
+
+@pytest.mark.parametrize(("every", "guesses"), [(1, 50), (5, 10), (1000, 8)])
+def test_it_guesses_as_often_as_asked_for_and_four_times_a_second_at_least(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, every: int, guesses: int
+) -> None:
+    still = filled_frame("yuv420p", luma(0), *[np.full((24, 32), 128, np.uint8)] * 2)
+    source = write(tmp_path / "a.mkv", [still] * 50)
+    asked = []
+    monkeypatch.setattr(Job, "_ask", lambda job, *what, ask=Job._ask: (asked.append(what), ask(job, *what)))
+    colorize(source, tmp_path / "out.mkv", every=every)
+    assert len(asked) == pytest.approx(guesses, abs=1)
 
 
 def test_a_label_is_burnt_in_when_asked_for(tmp_path: Path) -> None:
