@@ -9,12 +9,16 @@ from pathlib import Path
 import av
 import cv2
 import numpy as np
+from av.video.reformatter import Colorspace
 from numpy.typing import NDArray
 from PIL import Image
 
 from edgecolor.errors import VideoError
+from edgecolor.frame import Matrix
 from edgecolor.monochrome import is_monochrome
+from edgecolor.sources.planes import matrix_of
 
+_COLORSPACES: dict[Matrix, Colorspace] = {"bt601": Colorspace.ITU601, "bt709": Colorspace.ITU709}
 _MOST_SIDE = 480  # held-out frames are kept at most this tall: scores are taken at 256
 
 
@@ -42,14 +46,17 @@ def _count(video: Path) -> int:
 
 
 def _frames(video: Path, wanted: set[int]) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+    read = 0
     with av.open(str(video)) as container:
         container.streams.video[0].thread_type = "AUTO"
         try:
             for index, frame in enumerate(container.decode(video=0)):
                 if index in wanted:
-                    yield index, np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
+                    # As the runtime reads it: untagged HD footage is BT.709, which FFmpeg's scaler does not assume.
+                    yield index, np.asarray(frame.to_ndarray(format="rgb24", src_colorspace=_COLORSPACES[matrix_of(frame)]), np.uint8)
+                read = index + 1
         except av.FFmpegError as error:
-            raise VideoError(f"{video}: damaged behind frame {index} ({error}); cut it there, or leave it out") from error
+            raise VideoError(f"{video}: damaged after {read} frames ({error}); cut it there, or leave it out") from error
 
 
 def _colored(rgb: NDArray[np.uint8]) -> bool:

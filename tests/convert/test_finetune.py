@@ -57,6 +57,35 @@ def test_a_night_teaches_nothing(tmp_path: Path) -> None:
         gather([tmp_path / "no.mp4"], tmp_path / "frames", 64, 30)
 
 
+def test_untagged_hd_footage_is_read_as_the_runtime_reads_it(tmp_path: Path) -> None:
+    rgb = np.full((720, 960, 3), (200, 40, 40), np.uint8)
+    rgb[360:] = 30, 110, 130  # as light as the red: a tint would change with lightness
+    with av.open(str(tmp_path / "hd.mp4"), "w") as container:
+        stream = container.add_stream("mpeg4", rate=10, options={"qscale": "2", "flags": "+qscale"})
+        stream.width, stream.height, stream.pix_fmt = 960, 720, "yuv420p"
+        for _ in range(24):
+            frame = av.VideoFrame.from_ndarray(rgb, "rgb24").reformat(format="yuv420p", dst_colorspace="ITU709")
+            frame.colorspace = 2  # not said
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    footage = gather([tmp_path / "hd.mp4"], tmp_path / "frames", 64, 24)
+    seen = keras.utils.img_to_array(keras.utils.load_img(next(footage.train.iterdir())))
+    np.testing.assert_allclose(seen[[16, 48], 32], rgb[[0, -1], 0], atol=4)
+
+
+def test_footage_that_is_damaged_from_the_start_is_named(tmp_path: Path) -> None:
+    video = write_video(tmp_path / "day.mp4", 30)
+    with av.open(str(video)) as container:
+        first = next(packet for packet in container.demux(video=0) if packet.size)
+        place, size = first.pos, first.size
+    content = bytearray(video.read_bytes())
+    assert place is not None
+    content[place : place + size] = bytes(size)
+    video.write_bytes(content)
+    with pytest.raises(VideoError, match=r"day\.mp4: damaged after 0 frames.*; cut it there"):
+        gather([video], tmp_path / "frames", 64, 30)
+
+
 def test_networks_are_mixed_by_their_weights() -> None:
     one, other = build_edgecolor(64, 4), build_edgecolor(64, 4)
     for a, b, mixed in zip(one.get_weights(), other.get_weights(), mix_networks(one, other, 0.25).get_weights(), strict=True):
