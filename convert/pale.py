@@ -7,6 +7,7 @@ says what they are. Documents are drawn (see documents.py), other ones than thos
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import cv2
@@ -39,15 +40,21 @@ def palest_window(rgb: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], float] | N
 def write_pale_set(pictures: list[PictureFile], out: Path, documents: int, seed: int = 2) -> int:
     """Write the set as PNG files into ``out``; returns how many. Raises PictureError when no picture has a pale window."""
     out.mkdir(parents=True, exist_ok=True)
-    written = 0
+    pages = [Document(number, seed) for number in range(documents)]
+    taken = {page.name for page in pages}
     for file in pictures:
         found = palest_window(file.read())
         if found is not None and found[1] < _MOST_CHROMA:
-            Image.fromarray(found[0]).save(out / f"{Path(file.name).stem}.png")
-            written += 1
-    if not written:
+            name = _free_name(Path(file.name).stem, taken)
+            taken.add(name)
+            Image.fromarray(found[0]).save(out / f"{name}.png")
+    if len(taken) == documents:
         raise PictureError(f"none of these {len(pictures)} pictures has a window of {_WINDOW} pixels without colour")
-    for number in range(documents):
-        page = Document(number, seed)
+    for page in pages:
         Image.fromarray(page.read()).save(out / f"{page.name}.png")
-    return written + documents
+    return len(taken)
+
+
+def _free_name(stem: str, taken: set[str]) -> str:
+    """The stem, or with a number behind it where pictures of several folders have one name."""
+    return next(name for name in itertools.chain([stem], (f"{stem}_{number}" for number in itertools.count(2))) if name not in taken)

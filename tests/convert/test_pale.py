@@ -36,6 +36,17 @@ def test_the_command_writes_windows_and_documents(tmp_path: Path, capsys: pytest
     assert "3 pictures" in capsys.readouterr().out
 
 
+def test_pictures_of_one_name_are_all_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for folder, name, tone in (("a", "fog.png", 180), ("a", "fog.bmp", 120), ("b", "fog.png", 60), ("b", "document-000000.png", 90)):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        Image.fromarray(np.full((140, 140, 3), tone, np.uint8)).save(tmp_path / folder / name)
+    folders = ["--data", str(tmp_path / "a"), "--data", str(tmp_path / "b")]
+    assert main(["pale", *folders, "--documents", "1", "-o", str(tmp_path / "out")]) == 0
+    names = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert names == ["document-000000.png", "document-000000_2.png", "fog.png", "fog_2.png", "fog_3.png"]
+    assert "5 pictures" in capsys.readouterr().out
+
+
 def test_a_folder_without_pale_places_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Image.fromarray(np.full((140, 140, 3), (220, 40, 40), np.uint8)).save(tmp_path / "red.png")
     assert main(["pale", "--data", str(tmp_path), "-o", str(tmp_path / "out")]) == 1
