@@ -64,8 +64,8 @@ def check_privacy(layers: Layers, cls: type[Any]) -> None:
     found = next((path for path, hint, value in _leaves(cls, layers.table) if path not in layers.places and _is_secret(hint, value)), None)
     if found is not None and Path(layers.file).stat().st_mode & (stat.S_IROTH | stat.S_IWOTH):
         raise CredentialsError(
-            f"{layers.place(found)} holds a secret, and everybody on this machine can read the file: chmod 600 {layers.file}, "
-            "or move the secret to a file of its own"
+            f"{layers.place(found)} holds a secret, or what may be one, and everybody on this machine can read the file: "
+            f"chmod 600 {layers.file}, or move the secret to a file of its own"
         )
 
 

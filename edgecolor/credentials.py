@@ -13,7 +13,17 @@ from edgecolor.errors import CredentialsError
 HIDDEN = "***"
 _LONGEST = 4096  # bytes; nobody's password is longer, and a wrong path may be a large file
 # Some cameras want the password in the path or the query: ?user=admin&password=x, /user=admin_password=x_channel=1.sdp.
-_NAMED_SECRET = re.compile(r"(?i)((?:pass(?:word|wd)?|pwd|token|secret|api_?key)=)[^&;#\s]*")
+_NAMED_SECRET = re.compile(r"(?i)((?:pas(?:s(?:word|wd)?)?|pwd?|psw|token|secret|key|auth)=)[^&;#\s]*")
+# Each maker has another name for it, so that in an address all is hidden but what is known to be none and tells cameras apart.
+_HARMLESS = (
+    "action|app|audio|buffer|cam|camera|ch|channel|chn|cmd|codec|compression|format|fps|framerate|h|height|loginuse|maxfps|mode|monitor|"
+    "port|profile|proto|protocol|quality|rate|resolution|scale|size|src|stream|streamtype|subtype|transportmode|type|unicast|user|username|"
+    "usr|video|videocodec|view|w|width"
+)
+_NAMED = re.compile(
+    rf"(?i)(?<![^&;?#/\s])(?:{_HARMLESS})=[^=&;?#/\s]*(?![^&;?#/\s])|(?P<name>[^=&;?#/\s]{{1,64}}=)(?P<value>[^&;#\s]*)"
+)
+_SHORT_NUMBER = re.compile(r"\d{1,2}[:,.)]?")  # and what may follow an address in a sentence
 _AUTHORITY = re.compile(r"(?s)^([A-Za-z][A-Za-z0-9+.-]*://)(.*)$")
 
 
@@ -52,10 +62,11 @@ class Secret:
 
 
 def without_password(url: str) -> str:
-    """An address as it may be shown: the password of user:password@host is left out, and that of password=... is hidden.
+    """An address as it may be shown: the password of user:password@host is left out, and what may be one in name=value is hidden.
 
-    A password that was not percent-encoded, and so may hold / ? # or @, is left out as well: everything up to the last @ is
-    taken for user and password. Names without a scheme are returned unchanged, but for password=.
+    Values of names that are known to be harmless are shown, and numbers up to 99. A password that was not percent-encoded, and
+    so may hold / ? # or @, is left out as well: everything up to the last @ is taken for user and password. Names
+    without a scheme are returned unchanged, but for password= and its like.
     """
     address = _AUTHORITY.match(url)
     if address is None:
@@ -63,7 +74,12 @@ def without_password(url: str) -> str:
     scheme, rest = address.groups()
     userinfo, at, place = rest.rpartition("@")
     user = userinfo.partition(":")[0]
-    return scheme + user + (at if user else "") + _NAMED_SECRET.sub(rf"\g<1>{HIDDEN}", place)
+    return scheme + user + (at if user else "") + _NAMED.sub(_shown, place)
+
+
+def _shown(named: re.Match[str]) -> str:
+    harmless = named["name"] is None or (_SHORT_NUMBER.fullmatch(named["value"]) and not _NAMED_SECRET.search(named[0]))
+    return named[0] if harmless else named["name"] + HIDDEN
 
 
 def split_address(url: str) -> tuple[str, str, Secret]:

@@ -102,7 +102,7 @@ def load(path: Path | None, environment: Mapping[str, str], flags: Mapping[tuple
         layers.put(place, Text(value) if isinstance(value, str) else value, flag)
         if isinstance(value, str) and without_password(value) != value:
             warnings.append(
-                f"{flag} has a password in it, which every user of this machine can read in the list of processes; "
+                f"{flag} has a password in it, or what may be one, which every user of this machine can read in the list of processes; "
                 "give it in a configuration file, in the environment or in a credentials file instead"
             )
     return Loaded(build(ServeConfig, layers), layers, warnings)

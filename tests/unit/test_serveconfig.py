@@ -103,8 +103,9 @@ def test_what_a_room_refuses_is_named_by_file_line_and_key(text: str, said: str,
     assert str(caught.value).startswith(str(tmp_path / "serve.toml"))
 
 
-def test_a_password_in_a_file_for_everybody_is_refused_by_name(tmp_path: Path) -> None:
-    path = written(tmp_path, "[source]\naddress = 'rtsp://me:sesame@cam/'")
+@pytest.mark.parametrize("address", ["rtsp://me:sesame@cam/", "http://cam/video?channel=1&loginpas=sesame", "http://cam/video?auth=sesame"])
+def test_a_password_in_a_file_for_everybody_is_refused_by_name(address: str, tmp_path: Path) -> None:
+    path = written(tmp_path, f"[source]\naddress = '{address}'")
     path.chmod(0o644)
     with pytest.raises(CredentialsError, match=r"serve\.toml:2: source\.address holds a secret.*chmod 600") as caught:
         load(path, {}, {})
