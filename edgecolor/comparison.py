@@ -6,8 +6,9 @@ import base64
 import hashlib
 import html
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import cv2
@@ -22,6 +23,8 @@ from edgecolor.sources.images import color_pixels, open_picture
 
 _FILES = Path(__file__).parent
 _QUALITY = 85
+_UNKNOWN_RATE = 25
+_EARLIER_S = (0.0, 10.0, float("inf"))  # where decoding begins, until a frame comes out that is not too late
 _GAP, _BAR = 4, 22  # pixels of the sheet: between pictures, and for a row's name
 Pixels = NDArray[np.uint8]  # (H, W, 3) BGR
 
@@ -36,24 +39,36 @@ class View:
 
 
 def find_pairs(a: Path, b: Path) -> tuple[list[tuple[str, Path, Path]], list[Path]]:
-    """(name, file of A, file of B), and the files that only one side has.
+    """(name, file of A, file of B), and the files that only one side has, or whose counterpart is not plain.
 
-    Files are a pair as they are; in folders files with the same path are, whatever their suffixes. Raises ConfigError: one is a
-    folder and the other is not, one is missing, or nothing fits together.
+    Files are a pair as they are. In folders those of the same path are; then, of the others, two pictures or two videos whose paths
+    differ in their suffixes only, where each side has one. Raises ConfigError: one is a folder and the other is not, one is missing or
+    can not be read, or nothing fits together.
     """
-    for side in (a, b):
-        if not side.exists():
-            raise ConfigError(f"{side}: there is no such file or folder")
-    if a.is_dir() != b.is_dir():
-        raise ConfigError(f"{a} and {b}: compare two files or two folders, not one with the other")
-    if not a.is_dir():
-        return [(a.name, a, b)], []
-    sides = [_files(a), _files(b)]
-    common = sorted(sides[0].keys() & sides[1].keys())
-    if not common:
+    try:
+        for side in (a, b):
+            side.stat()
+        if a.is_dir() != b.is_dir():
+            raise ConfigError(f"{a} and {b}: compare two files or two folders, not one with the other")
+        if not a.is_dir():
+            return [(a.name, a, b)], []
+        sides = [_files(a), _files(b)]
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise ConfigError(f"{error.filename}: there is no such file or folder") from error
+    except OSError as error:
+        raise ConfigError(f"{error.filename}: can not be read: {error.strerror}") from error
+    pairs = [(name, sides[0][name], sides[1][name]) for name in sides[0].keys() & sides[1].keys()]
+    left = [_by_stem(side, {name for name, *_ in pairs}) for side in sides]
+    alone: list[Path] = []
+    for key in left[0].keys() | left[1].keys():
+        of_a, of_b = (side.get(key, []) for side in left)
+        if len(of_a) == len(of_b) == 1:
+            pairs.append((key[0], of_a[0], of_b[0]))
+        else:
+            alone += of_a + of_b
+    if not pairs:
         raise ConfigError(f"{a} and {b}: no picture or video has the same name in both")
-    alone = sorted(side[name] for side in sides for name in side.keys() - set(common))
-    return [(name, sides[0][name], sides[1][name]) for name in common], alone
+    return sorted(pairs), sorted(alone)
 
 
 def views(name: str, a: Path, b: Path, width: int, frames: int) -> Iterator[View]:
@@ -99,12 +114,20 @@ def sheet(shown: list[View], width: int, columns: int = 2) -> Pixels:
 
 
 def _files(folder: Path) -> dict[str, Path]:
+    """By their paths in the folder."""
     known = FORMAT_OF_SUFFIX.keys() | set(VIDEO_SUFFIXES)
-    return {
-        path.relative_to(folder).with_suffix("").as_posix(): path
-        for path in sorted(folder.rglob("*"))
-        if path.suffix.lower() in known and path.is_file()
-    }
+    found = (path for path in folder.rglob("*") if path.suffix.lower() in known and path.is_file())
+    return {path.relative_to(folder).as_posix(): path for path in found}
+
+
+def _by_stem(files: dict[str, Path], but: set[str]) -> dict[tuple[str, bool], list[Path]]:
+    """By their paths without the suffix, and whether they are videos."""
+    found: dict[tuple[str, bool], list[Path]] = {}
+    for name, path in files.items():
+        if name not in but:
+            stem = PurePosixPath(name).with_suffix("").as_posix()
+            found.setdefault((stem, path.suffix.lower() in VIDEO_SUFFIXES), []).append(path)
+    return found
 
 
 def _view(name: str, a: Pixels, b: Pixels, width: int) -> View:
@@ -122,39 +145,62 @@ def _picture(path: Path) -> Pixels:
 def _duration(path: Path) -> float:
     import av
 
-    try:
-        with av.open(str(path)) as container:
-            stream = container.streams.video[0]
-            if stream.duration and stream.time_base:
-                return float(stream.duration * stream.time_base)
-            return float((container.duration or 0) / av.time_base)
-    except (OSError, ValueError, IndexError) as error:
-        raise VideoError(f"{path}: can not be read as a video ({error})") from error
+    with _opened(path) as container:
+        stream = container.streams.video[0]
+        if stream.duration and stream.time_base:
+            return float(stream.duration * stream.time_base)
+        if container.duration:
+            return float(container.duration / av.time_base)
+        return sum(1 for packet in container.demux(stream) if packet.size) / _rate(stream)  # a raw stream
 
 
 def _frame(path: Path, moment: float) -> Pixels:
     """The frame that is shown at a moment, in seconds from the first one; the last one when there are no more."""
+    for earlier in _EARLIER_S:
+        found, timely = _frame_from(path, max(0.0, moment - earlier), moment)
+        if timely or earlier >= moment:
+            break
+    if found is None:
+        raise VideoError(f"{path}: no frame can be decoded")
+    return found
+
+
+def _frame_from(path: Path, begin: float, moment: float) -> tuple[Pixels | None, bool]:
+    """The frame, when decoding begins at about some moment before, or None; and whether it is not a later one.
+
+    FFmpeg may go to a place without a key frame, as in transport streams.
+    """
+    found: Any = None
+    timely = False
+    with _opened(path) as container:
+        stream = container.streams.video[0]
+        start = float((stream.start_time or 0) * stream.time_base)
+        if begin > 0:
+            container.seek(int((start + begin) / stream.time_base), stream=stream)
+        for number, frame in enumerate(container.decode(stream)):
+            time = start + number / _rate(stream) if frame.time is None else frame.time
+            if time > start + moment and found is not None:
+                break
+            found, timely = frame, timely or time <= start + moment
+        if found is None:
+            return None, False
+        pixels = np.rot90(found.to_ndarray(format="bgr24"), round(found.rotation / 90) % 4)
+    return np.ascontiguousarray(pixels), timely
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
     import av
 
-    found: Any = None
     try:
-        with av.open(str(path)) as container:
-            stream = container.streams.video[0]
-            start = float((stream.start_time or 0) * stream.time_base)
-            if moment > 0:
-                container.seek(int((start + moment) / stream.time_base), stream=stream)
-            for frame in container.decode(stream):
-                if found is not None and frame.time is not None and frame.time > start + moment:
-                    break
-                found = frame
-            if found is None:
-                raise VideoError(f"{path}: no frame can be decoded")
-            pixels: Pixels = np.rot90(found.to_ndarray(format="bgr24"), round(found.rotation / 90) % 4)
-    except VideoError:
-        raise
-    except (OSError, ValueError, IndexError) as error:
+        with av.open(str(path.absolute())) as container:  # else FFmpeg takes what stands before a colon for a protocol
+            yield container
+    except (av.FFmpegError, OSError, ValueError, IndexError) as error:
         raise VideoError(f"{path}: can not be read as a video ({error})") from error
-    return np.ascontiguousarray(pixels)
+
+
+def _rate(stream: Any) -> float:
+    return float(stream.average_rate or stream.guessed_rate or _UNKNOWN_RATE)
 
 
 def _figure(view: View) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from edgecolor.errors import ConfigError, EdgeColorError, OutputError
 
 _SHEET_SUFFIXES = (".jpg", ".jpeg", ".png")
 _SHEET_WIDTH = 640
+_HIGHEST_JPEG = 65_500  # pixels, of libjpeg
 
 
 def add_parser(subparsers: Any) -> None:
@@ -19,7 +21,8 @@ def add_parser(subparsers: Any) -> None:
         "compare",
         help="look at two pictures, videos or folders beside each other",
         description="Makes a page with a slider over each pair, in one file that needs nothing from anywhere, and a contact sheet. In "
-        "folders files with the same path belong together, whatever their suffixes. Exit code: 0 all done, 1 some failed, 2 wrong usage.",
+        "folders files with the same path belong together, and of the others those whose suffixes alone differ. Exit code: 0 all done, "
+        "1 some failed, 2 wrong usage.",
     )
     parser.add_argument("a", metavar="A", type=Path, help="a picture, a video, or a folder of them: before")
     parser.add_argument("b", metavar="B", type=Path, help="the same of the other side: after")
@@ -51,11 +54,11 @@ def run(arguments: argparse.Namespace) -> int:
     if sheet_path is not None and sheet_path.suffix.lower() not in _SHEET_SUFFIXES:
         raise ConfigError(f"{sheet_path}: a contact sheet is one of {', '.join(_SHEET_SUFFIXES)}")
     for path in (page_path, sheet_path):
-        if path is not None and path.exists() and not arguments.overwrite:
+        if path is not None and os.path.lexists(path) and not arguments.overwrite:
             raise OutputError(f"{path}: exists already; --overwrite replaces it")
     pairs, alone = find_pairs(arguments.a, arguments.b)
     for path in alone:
-        print(f"edgecolor compare: {printable(str(path))}: only one side has it", file=sys.stderr)
+        print(f"edgecolor compare: {printable(str(path))}: only one side has it, or several of one side fit", file=sys.stderr)
     step = max(1, -(-len(pairs) // arguments.most))
     shown: list[View] = []
     failed = 0
@@ -69,7 +72,10 @@ def run(arguments: argparse.Namespace) -> int:
         write_file(page_path, page(str(arguments.a), str(arguments.b), shown).encode("utf-8", "replace"), overwrite=arguments.overwrite)
         print(printable(str(page_path)))
     if shown and sheet_path is not None:
-        encoded = cv2.imencode(sheet_path.suffix.lower(), sheet(shown, _SHEET_WIDTH))[1]
+        made = sheet(shown, _SHEET_WIDTH)
+        if sheet_path.suffix.lower() != ".png" and made.shape[0] > _HIGHEST_JPEG:
+            raise OutputError(f"{sheet_path}: {made.shape[0]} pixels are too high for JPEG; use a .png, or a smaller --most or --frames")
+        encoded = cv2.imencode(sheet_path.suffix.lower(), made)[1]
         write_file(sheet_path, encoded.tobytes(), overwrite=arguments.overwrite)
         print(printable(str(sheet_path)))
     return 1 if failed else 0

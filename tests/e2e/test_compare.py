@@ -68,6 +68,23 @@ def test_pictures_films_and_what_fails(sides, tmp_path):
     assert compare(a, b, "-o", out, "--overwrite", "--most", "1").returncode == 1
 
 
+def test_a_sheet_higher_than_jpeg_can_be_says_what_to_do(tmp_path):
+    """420 pairs of 1x1 pixel, 320 pixels high on the sheet each."""
+    for side in ("a", "b"):
+        (tmp_path / side).mkdir()
+        for number in range(420):
+            (tmp_path / side / f"{number}.png").write_bytes(samples.pillow(np.full((1, 1), 99, np.uint8), "PNG"))
+    sides, sheet = (tmp_path / "a", tmp_path / "b"), tmp_path / "sheet.jpg"
+    done = compare(*sides, "--sheet", sheet, "--most", "1000")
+    assert done.returncode == 1 and "pixels are too high for JPEG; use a .png, or a smaller --most" in done.stderr and not sheet.exists()
+    assert compare(*sides, "--sheet", sheet, "--most", "100").returncode == 0 and sheet.exists()
+
+
+def test_names_that_no_file_can_have_are_errors(sides):
+    assert compare(*sides, "-o", "n" * 300).returncode == 1
+    assert compare(sides[0], "n" * 300, "-o", "x.html").returncode == 2
+
+
 @pytest.mark.parametrize("arguments", [[], ["--sheet", "x.gif"], ["-o", "x.html", "--frames", "0"]])
 def test_wrong_usage_is_2(sides, arguments):
     assert compare(*sides, *arguments).returncode == 2

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import base64
+import errno
 import hashlib
 import re
+from fractions import Fraction
 from pathlib import Path
 
 import cv2
@@ -37,6 +39,37 @@ def test_files_of_the_same_path_belong_together_whatever_their_suffixes(sides):
     assert find_pairs(a / "only.png", b / "more.png") == ([("only.png", a / "only.png", b / "more.png")], [])
 
 
+def test_equal_names_come_first_and_nothing_is_dropped(tmp_path):
+    names = {
+        "a": ("IMG_1.jpg", "IMG_1.mp4", "IMG_2.tif", "IMG_2.mov", "IMG_3.png", "IMG_3.tif", "IMG_4.png", "IMG_4.tif", "IMG_5.png"),
+        "b": ("IMG_1.jpg", "IMG_1.mp4", "IMG_2.png", "IMG_2.mkv", "IMG_3.png", "IMG_3.jpg", "IMG_4.jpg", "IMG_5.mp4"),
+    }
+    for side, files in names.items():
+        (tmp_path / side).mkdir()
+        for name in files:
+            (tmp_path / side / name).touch()
+    a, b = tmp_path / "a", tmp_path / "b"
+    pairs, alone = find_pairs(a, b)
+    assert [(name, one.name, other.name) for name, one, other in pairs] == [
+        ("IMG_1.jpg", "IMG_1.jpg", "IMG_1.jpg"), ("IMG_1.mp4", "IMG_1.mp4", "IMG_1.mp4"), ("IMG_2", "IMG_2.mov", "IMG_2.mkv"),
+        ("IMG_2", "IMG_2.tif", "IMG_2.png"), ("IMG_3", "IMG_3.tif", "IMG_3.jpg"), ("IMG_3.png", "IMG_3.png", "IMG_3.png"),
+    ]  # fmt: skip
+    assert alone == [a / "IMG_4.png", a / "IMG_4.tif", a / "IMG_5.png", b / "IMG_4.jpg", b / "IMG_5.mp4"]
+
+
+def test_what_the_system_refuses_is_a_typed_error(tmp_path, monkeypatch):
+    long = tmp_path / ("n" * 300)
+    with pytest.raises(ConfigError, match="nnn: can not be read: File name too long"):
+        find_pairs(tmp_path, long)
+
+    def refuse(path, **_):
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "stat", refuse)
+    with pytest.raises(ConfigError, match=r"x\.png: can not be read: Permission denied"):
+        find_pairs(tmp_path / "x.png", tmp_path)
+
+
 def test_what_can_not_be_compared_is_named(sides, tmp_path):
     a, b = sides
     (tmp_path / "empty").mkdir()
@@ -67,6 +100,25 @@ def test_both_videos_are_seen_at_the_same_moments(tmp_path):
         # Limited range: code 16 is black, 235 is white.
         shades = [round(float(getattr(v, side).mean()) * 219 / 255 + 16) for v in found]
         assert shades == pytest.approx([25, 35, 45, 55], abs=1), side
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "options"),
+    [("a.mjpeg", "mjpeg", {}), ("a.m2v", "mpeg2video", {}), ("a.ts", "libx264", {"bf": "0", "crf": "0"})],
+)
+def test_moments_are_found_in_raw_streams_and_without_key_frames(tmp_path, monkeypatch, name, codec, options):
+    """Frames of 0.04 s are 20, 21, ... bright. The transport stream has one key frame, at its beginning."""
+    monkeypatch.chdir(tmp_path)
+    frames = videos.numbered(100, (48, 64))
+    if codec == "mjpeg":
+        frames = [videos.plain_frame("yuvj420p", np.full((48, 64), 20 + number, np.uint8)) for number in range(100)]
+    marks = {"color_range": 2 if codec == "mjpeg" else 1, "time_base": Fraction(1, 25)}
+    source = videos.write(tmp_path / name, frames, codec=codec, options=options, **marks)
+    source.rename(f"10:30:{name}")
+    (first, last) = views("film", Path(f"10:30:{name}"), Path(f"10:30:{name}"), 100, 2)
+    assert (first.name, last.name) == ("film, 1.00 s", "film, 3.00 s")
+    shades = [float(view.a.mean()) if codec == "mjpeg" else float(view.a.mean()) * 219 / 255 + 16 for view in (first, last)]
+    assert shades == pytest.approx([45, 95], abs=2)
 
 
 def test_a_turned_video_is_shown_upright(tmp_path):
