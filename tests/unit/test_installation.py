@@ -193,6 +193,14 @@ def test_the_socket_is_understood(units: Path) -> None:
     assert (done.returncode, done.stderr, done.stdout) == (0, "", "")
 
 
+def test_a_viewer_who_waits_does_not_start_wrong_settings_without_end() -> None:
+    unit, opened = source_file(UNIT).splitlines(), source_file(SOCKET).splitlines()
+    # The service is not tried again for wrong settings, but nothing limits how often a socket starts it, and one that still has a
+    # connection waiting does so at once (seen with systemd 252: 21 tries in 20 s; with this setting one for each connection).
+    assert "RestartPreventExitStatus=2" in unit and "StartLimitIntervalSec=0" in unit
+    assert "FlushPending=yes" in opened
+
+
 def test_verify_does_notice_an_unknown_key(units: Path) -> None:
     units.write_text(units.read_text().replace("WatchdogSec=", "WatchdogSeconds="))
     assert "WatchdogSeconds" in analyze("verify", units).stderr
