@@ -24,8 +24,8 @@ _UNSUPPORTED = (av.error.LookupError, av.error.PatchWelcomeError, av.error.NotIm
 class NetworkSource(LiveSource):
     """A camera at an rtsp://, rtsps://, http:// or https:// address.
 
-    Raises ConfigError for an address or options that can not be meant, CredentialsError for a credentials file that can not
-    be used. ``name`` and all messages show the address without its password.
+    Raises ConfigError for an address, options or a certificate's file that can not be meant, CredentialsError for a credentials file
+    that can not be used. ``name`` and all messages show the address without its password.
     """
 
     def __init__(self, url: str, options: SourceOptions) -> None:
@@ -40,6 +40,11 @@ class _NetworkCamera:
         self.host, self.port = host_and_port(url)
         place, user, password = split_address(url)
         self.scheme = place.partition(":")[0]
+        if self.scheme in ("rtsps", "https") and options.certificate not in ("", "any"):
+            try:
+                _trusting(options.certificate)
+            except ConfigError as error:
+                raise ConfigError(f"source {self.name}: {error}") from error
         user, password = _credentials(self.name, user, password, options)
         self._url = with_password(place, user, password)
         self._place = place
@@ -102,10 +107,13 @@ class _NetworkCamera:
             raise self._lost("garbage" if answer else "ended", "what answers there does not speak RTSP" if answer else "the camera hung up")
 
     def _check_certificate(self, connection: socket.socket) -> None:
-        """FFmpeg is given a password only after the camera has shown a certificate that is trusted. Raises ssl.SSLError."""
+        """FFmpeg is given a password only after the camera has shown a trusted certificate. Raises ssl.SSLError, SourceLostError."""
         if self.options.certificate == "any":
             return
-        context = ssl.create_default_context(cafile=self.options.certificate or None)
+        try:  # again each time: it may have been renewed
+            context = _trusting(self.options.certificate)
+        except ConfigError as error:
+            raise self._lost("unreachable", str(error)) from error
         with context.wrap_socket(connection, server_hostname=self.host):
             pass
 
@@ -120,6 +128,16 @@ class _NetworkCamera:
             authorities = self.options.certificate or ssl.get_default_verify_paths().cafile or ""
             options |= {"tls_verify": "1", "ca_file": authorities}
         return options
+
+
+def _trusting(certificate: str) -> ssl.SSLContext:
+    """A context that trusts the certificates of a PEM file, the system's authorities when ``certificate`` is empty. Raises ConfigError."""
+    try:
+        return ssl.create_default_context(cafile=certificate or None)
+    except ssl.SSLError as error:
+        raise ConfigError(f"certificate {certificate}: holds no certificate in PEM form") from error
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"certificate {certificate}: can not be read: {getattr(error, 'strerror', None) or error}") from error
 
 
 def _credentials(name: str, user: str, password: Secret, options: SourceOptions) -> tuple[str, Secret]:

@@ -233,7 +233,13 @@ def test_a_password_goes_only_to_a_camera_whose_certificate_is_trusted(kind: str
         assert take(open_source(url, trusted), 1)
         assert take(open_source(url, replace(trusted, certificate="any")), 1)
         error, _ = loss(open_source(url, replace(trusted, certificate="")))
-    assert error.kind == "unreachable" and "certificate" in str(error)
+        assert error.kind == "unreachable" and "certificate" in str(error)
+        passing = certificate[0].with_name("passing.pem")
+        passing.write_bytes(certificate[0].read_bytes())
+        source = open_source(url, replace(trusted, certificate=str(passing)))
+        passing.unlink()
+        error, _ = loss(source)
+        assert error.kind == "unreachable" and f"certificate {passing}: can not be read" in str(error)
 
 
 # Losses

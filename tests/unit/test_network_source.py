@@ -108,6 +108,17 @@ def test_a_credentials_file_that_can_not_be_used_is_told_at_once(tmp_path: Path)
         open_source("rtsp://cam/", SourceOptions(credentials=str(tmp_path / "none")))
 
 
+def test_a_certificate_that_can_not_be_used_is_told_at_once(tmp_path: Path) -> None:
+    (tmp_path / "text.pem").write_text("no certificate")
+    wrong = {"none.pem": "can not be read: No such file", "text.pem": "holds no certificate", ".": "certificate", "\0": "can not be read"}
+    for name, says in wrong.items():
+        for scheme in ("rtsps", "https"):
+            with pytest.raises(ConfigError, match=r"source .*: certificate ") as caught:
+                open_source(f"{scheme}://admin:geheim@cam/", SourceOptions(certificate=str(tmp_path / name)))
+            assert says in str(caught.value) and str(tmp_path) in str(caught.value) and "geheim" not in str(caught.value)
+    open_source("rtsp://cam/", SourceOptions(certificate=str(tmp_path / "none.pem")))  # nothing asks for it there
+
+
 def test_decoders_are_looked_up_before_a_camera_is() -> None:
     assert known_decoder("h264_v4l2m2m") == "h264_v4l2m2m"
     for name in ("h264_magic", "aac", "libx264"):
