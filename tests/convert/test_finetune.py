@@ -12,13 +12,14 @@ import numpy as np
 import pytest
 
 from convert.__main__ import main
-from convert.finetune import representative
+from convert.finetune import _config, representative
 from convert.footage import Footage, gather
 from convert.network import build_edgecolor
-from convert.weights import mix_networks
+from convert.train import Run
+from convert.weights import mix_networks, recipe_of
 from edgecolor.assets import load_model
 from edgecolor.errors import VideoError
-from tests.conftest import DATA
+from tests.conftest import DATA, ROOT
 from tests.convert.conftest import Toy
 
 PICTURES = DATA / "pictures"
@@ -147,3 +148,9 @@ def test_weights_that_are_not_there_are_named(tmp_path: Path, capsys: pytest.Cap
 def test_sizes_that_no_network_can_have_are_refused_at_once(tmp_path: Path, size: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["finetune", "--video", str(tmp_path / "day.mp4"), "--size", size, "-o", str(tmp_path / "yard.tflite")]) == 2
     assert "a square, a multiple of 32" in capsys.readouterr().err
+
+
+def test_a_site_model_begins_from_the_small_network_as_it_is(tmp_path: Path) -> None:
+    weights = ROOT / "models" / "edgecolor-tiny.keras"
+    run = Run(_config(recipe_of(weights), weights, tmp_path, Footage(PICTURES, PICTURES, (4, 4), 0), 64, 0, 1))
+    assert run._start() == weights, "it is narrow already, and its decoder is trained"
