@@ -67,7 +67,8 @@ def test_secrets_are_not_shown() -> None:
 
 @pytest.mark.parametrize(
     "address",
-    ["127.0.0.1", "127.0.0.1:", "127.0.0.1:99999", "127.0.0.1:http", "127.0.0.1:-1", "", ":8080", "::1:80", "[::1:80", "example.org:80"],
+    ["127.0.0.1", "127.0.0.1:", "127.0.0.1:99999", "127.0.0.1:http", "127.0.0.1:-1", "", ":8080", "::1:80", "[::1:80", "example.org:80",
+     pytest.param("127.0.0.1:" + 5000 * "1", id="5000 digits")],
 )
 def test_malformed_addresses_are_refused(address: str) -> None:
     with pytest.raises(ConfigError, match="HOST:PORT"):

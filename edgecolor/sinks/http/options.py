@@ -126,7 +126,7 @@ def parse_address(address: str) -> tuple[str, int]:
     host, _, port = address.rpartition(":")
     bracketed = host.startswith("[") and host.endswith("]")
     host = host[1:-1] if bracketed else host
-    if not host or (":" in host) != bracketed or not port.isascii() or not port.isdigit() or int(port) > 65535:
+    if not host or (":" in host) != bracketed or not port.isascii() or not port.isdigit() or len(port) > 5 or int(port) > 65535:
         raise ConfigError(f"HTTP address {address!r} is not HOST:PORT, as in {DEFAULT_ADDRESS}")
     if host == "localhost":
         host = "127.0.0.1"
