@@ -6,7 +6,7 @@ import base64
 import hashlib
 import html
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -170,13 +170,16 @@ def _frame_from(path: Path, begin: float, moment: float) -> tuple[Pixels | None,
 
     FFmpeg may go to a place without a key frame, as in transport streams.
     """
+    import av
+
     found: Any = None
     timely = False
     with _opened(path) as container:
         stream = container.streams.video[0]
         start = float((stream.start_time or 0) * stream.time_base)
         if begin > 0:
-            container.seek(int((start + begin) / stream.time_base), stream=stream)
+            with suppress(av.FFmpegError):  # some formats can only be read on: they are at their beginning
+                container.seek(int((start + begin) / stream.time_base), stream=stream)
         for number, frame in enumerate(container.decode(stream)):
             time = start + number / _rate(stream) if frame.time is None else frame.time
             if time > start + moment and found is not None:
