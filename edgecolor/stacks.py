@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from edgecolor.colorizer import Colorizer
 from edgecolor.containers import exif, identify
+from edgecolor.containers.tiff import PIXELS
 from edgecolor.errors import PictureError
 from edgecolor.monochrome import is_monochrome
 from edgecolor.pictures import paint
@@ -22,6 +23,8 @@ from edgecolor.provenance import creator_tool, mark
 from edgecolor.sources.images import MAX_MEGAPIXELS, decode_picture
 
 _SUBFILE, _PREVIEW_OR_MASK = 254, 0b101
+_POINTERS = (exif.EXIF_POINTER, exif.GPS_POINTER)
+_OLD_JPEG = 513  # points to pixels that no strip holds (TIFF 6.0, 22)
 _MOST_PAGES = 10_000
 _LARGEST = (1 << 32) - 1  # offsets have 32 bits
 _STRIP_BYTES = 1 << 20
@@ -82,7 +85,27 @@ def _chain(data: bytes) -> list[tuple[int, int, int]]:
 
 
 def _alone(data: bytes, offset: int, order: str) -> bytes:
-    """The file with this page for its only one."""
+    """A file with this page for its only one: its directory, and its pixels alone, lest a stack be copied as often as it has pages."""
+    found, _ = exif.entries(data, offset)
+    values = {tag: (entry.kind, entry.count, entry.value) for tag, entry in found.items() if tag not in _POINTERS}
+    pixels = bytearray()
+    for places_tag, sizes_tag in PIXELS:
+        places, sizes = (exif.integers(found.get(tag), order) for tag in (places_tag, sizes_tag))
+        if sum(sizes) > len(data) or _OLD_JPEG in found:
+            return _first(data, offset, order)
+        moved = []
+        for place, size in zip(places, sizes, strict=False):
+            moved.append(8 + len(pixels) if place + size <= len(data) else _LARGEST)  # what lies outside the one lies outside the other
+            pixels += data[place : place + size]
+        if moved:
+            values[places_tag] = (_LONG, len(moved), struct.pack(f"{order}{len(moved)}I", *moved))
+    pixels += bytes(len(pixels) % 2)
+    at = 8 + len(pixels)
+    return data[:4] + struct.pack(order + "I", at) + pixels + _directory(values, at, order)
+
+
+def _first(data: bytes, offset: int, order: str) -> bytes:
+    """The whole file with this page for its only one, for pages whose pixels can not be taken out."""
     single = bytearray(data)
     struct.pack_into(order + "I", single, 4, offset)
     (count,) = struct.unpack_from(order + "H", data, offset)
@@ -103,25 +126,32 @@ def _append(stack: bytearray, link: int, pixels: NDArray[Any], order: str, descr
         offsets.append(len(stack))
         counts.append(len(strip))
         stack += strip
-    bits = 8 * pixels.itemsize
-    values: dict[int, tuple[int, bytes | list[int]]] = {
-        254: (_LONG, [0]), 256: (_LONG, [width]), 257: (_LONG, [height]), 258: (_SHORT, [bits] * 3), 259: (_SHORT, [8]),
-        262: (_SHORT, [2]), 270: (_ASCII, description.encode("ascii", "replace") + b"\0"), 273: (_LONG, offsets), 277: (_SHORT, [3]),
-        278: (_LONG, [rows]), 279: (_LONG, counts), 284: (_SHORT, [1]), 317: (_SHORT, [2]), 700: (_BYTE, xmp),
-    }  # fmt: skip
     stack += bytes(len(stack) % 2)
-    at = len(stack)
-    if at + 12 * len(values) + 8 * len(offsets) + len(description) + len(xmp) + 64 > _LARGEST:
+    at, text = len(stack), description.encode("ascii", "replace") + b"\0"
+    if at + 8 * len(offsets) + len(text) + len(xmp) + 1024 > _LARGEST:
         raise PictureError("with its colours the stack has more than the 4 GiB that a TIFF can have; split it")
+    bits = 8 * pixels.itemsize
+    numbers = {
+        254: (_LONG, [0]), 256: (_LONG, [width]), 257: (_LONG, [height]), 258: (_SHORT, [bits] * 3), 259: (_SHORT, [8]),
+        262: (_SHORT, [2]), 273: (_LONG, offsets), 277: (_SHORT, [3]), 278: (_LONG, [rows]), 279: (_LONG, counts), 284: (_SHORT, [1]),
+        317: (_SHORT, [2]),
+    }  # fmt: skip
+    values = {270: (_ASCII, len(text), text), 700: (_BYTE, len(xmp), xmp)}
+    for tag, (kind, value) in numbers.items():
+        values[tag] = (kind, len(value), struct.pack(f"{order}{len(value)}{'H' if kind == _SHORT else 'I'}", *value))
+    stack += _directory(values, at, order)
+    struct.pack_into(order + "I", stack, link, at)
+    return at + 2 + 12 * len(values)
+
+
+def _directory(values: dict[int, tuple[int, int, bytes]], at: int, order: str) -> bytes:
+    """A directory of tag -> (type, count, value in this byte order) that will stand at offset ``at``; no other follows."""
     table, body = bytearray(struct.pack(order + "H", len(values))), bytearray()
-    for tag, (kind, value) in sorted(values.items()):
-        content = value if isinstance(value, bytes) else struct.pack(f"{order}{len(value)}{'H' if kind == _SHORT else 'I'}", *value)
-        table += struct.pack(order + "HHI", tag, kind, len(value))
-        if len(content) <= 4:
-            table += content.ljust(4, b"\0")
+    for tag, (kind, count, value) in sorted(values.items()):
+        table += struct.pack(order + "HHI", tag, kind, count)
+        if len(value) <= 4:
+            table += value.ljust(4, b"\0")
         else:
             table += struct.pack(order + "I", at + 2 + 12 * len(values) + 4 + len(body))
-            body += content + bytes(len(content) % 2)
-    stack += table + bytes(4) + body
-    struct.pack_into(order + "I", stack, link, at)
-    return at + len(table)
+            body += value + bytes(len(value) % 2)
+    return bytes(table + bytes(4) + body)

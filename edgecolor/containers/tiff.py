@@ -13,7 +13,7 @@ from edgecolor.errors import PictureError
 
 _WIDTH, _HEIGHT, _BITS, _PHOTOMETRIC, _SAMPLES, _PLANAR = 256, 257, 258, 262, 277, 284
 _SUBFILE, _TILE_WIDTH, _TILE_HEIGHT, _EXTRA, _FORMAT, _XMP, _ICC = 254, 322, 323, 338, 339, 700, 34675
-_STRIPS, _TILES = (273, 279), (324, 325)  # offsets, byte counts
+PIXELS = (273, 279), (324, 325)  # of strips, of tiles: offsets, byte counts
 MIN_IS_WHITE, CMYK = 0, 5
 _READABLE = {0, 1, 2, 3, 5, 6}  # gray (white or black is 0), RGB, palette, CMYK, YCbCr
 _MOST_PAGES = 10_000
@@ -80,7 +80,7 @@ def _check_pages(data: bytes, following: int, order: str) -> None:
 
 
 def _check_pixels(data: bytes, found: dict[int, Entry], order: str) -> None:
-    for offsets_tag, counts_tag in (_STRIPS, _TILES):
+    for offsets_tag, counts_tag in PIXELS:
         offsets, counts = (exif.integers(found.get(tag), order) for tag in (offsets_tag, counts_tag))
         if offsets:
             if len(counts) != len(offsets) or any(o + c > len(data) for o, c in zip(offsets, counts, strict=True)):

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import io
+import struct
 
 import numpy as np
 import pytest
 import tifffile
 
+from edgecolor import stacks
 from edgecolor.colorizer import Colorizer
 from edgecolor.errors import PictureError
 from edgecolor.sources.images import luma_of
@@ -60,6 +62,39 @@ def test_other_readers_see_all_pages(colorizer):
             assert witness.mode == mode
 
 
+@pytest.mark.parametrize("compression", ["raw", "tiff_lzw", "jpeg", "packbits"])
+def test_each_page_is_decoded_out_of_its_own_bytes(colorizer, monkeypatch, compression):
+    from PIL import Image
+
+    frames = [Image.fromarray(page) for page in pages(20, np.uint8)]
+    data = samples.pillow(frames[0], "TIFF", save_all=True, append_images=frames[1:], compression=compression)
+    seen = []
+    decode = stacks.decode_picture
+
+    def watched(content, most):
+        seen.append((len(content), decode(content, most)))
+        return seen[-1][1]
+
+    monkeypatch.setattr(stacks, "decode_picture", watched)
+    assert len(stack_pages(colorize_stack(data, colorizer))) == 40
+    assert sum(size for size, _ in seen) < 1.1 * len(data), "or a long stack would take the square of its time"
+    with Image.open(io.BytesIO(data)) as witness:
+        for number, (_, page) in enumerate(seen):
+            witness.seek(number)
+            assert np.array_equal(page.luma, np.asarray(witness))
+
+
+def test_pages_whose_strips_lie_one_upon_another_are_decoded_all_the_same(colorizer):
+    data = bytearray(stack(pages(2, np.uint8), rowsperstrip=1))
+    with tifffile.TiffFile(io.BytesIO(bytes(data))) as file:
+        tag = file.pages[0].tags[273]
+        data[tag.valueoffset : tag.valueoffset + 4 * tag.count] = struct.pack("<I", file.pages[0].dataoffsets[0]) * tag.count
+        counts = file.pages[0].tags[279]
+        data[counts.valueoffset : counts.valueoffset + 2 * counts.count] = struct.pack("<H", 300) * counts.count
+    with tifffile.TiffFile(io.BytesIO(colorize_stack(bytes(data), colorizer))) as result:
+        assert np.ptp(luma_of(result.pages[2].asarray()[..., ::-1]).astype(int), axis=0).max() <= 1, "every row is the first one"
+
+
 def test_pages_in_colour_are_left_alone(colorizer):
     file = io.BytesIO()
     with tifffile.TiffWriter(file) as writer:
@@ -110,8 +145,6 @@ def test_what_is_no_stack_has_no_pages():
 
 
 def test_a_chain_that_comes_back_to_itself_ends():
-    import struct
-
     data = bytearray(stack(pages(2)))
     with tifffile.TiffFile(io.BytesIO(bytes(data))) as file:
         first, last = file.pages[0].offset, file.pages[1].offset
