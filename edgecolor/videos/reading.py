@@ -67,7 +67,7 @@ class Reader:
 
     aside: is given each packet of the other streams. damaged: packets, so far, that could not be decoded, or came out as pictures of
     another size or format. stopped: why reading ended before the file did, or "". repaired: pictures whose time did not rise, or
-    that had none.
+    that had none. timeline: says whether times start anew on the way; those of pictures and packets then go on.
     """
 
     def __init__(self, path: Path, *, deinterlace: bool = False) -> None:
