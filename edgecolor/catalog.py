@@ -90,12 +90,13 @@ def share_of_gray(model: Model, figure: str) -> float | None:
 
 def choose(
     runtime: str | None = None, threads: int | None = None, delegate: str | None = None, *, folders: Sequence[Path] = MODEL_FOLDERS,
-    enough: float = ENOUGH_PER_SECOND,
+    enough: float = ENOUGH_PER_SECOND, used: str = "",
 ) -> Choice:
     """The model whose pictures look most like real ones, of those that make ``enough`` guesses a second on this board; else the fastest.
 
     By the Frechet distance on their cards: the mean ab distance is least where colours are dull. The baseline never counts.
-    Raises AssetNotFoundError when there is no model to choose from.
+    used: SHA-256 of the model that the work was begun with. It is taken if it is here, for one that is just fast enough is not so
+    every time. Raises AssetNotFoundError when there is no model to choose from.
     """
     scored = [(distance, listed.model) for listed in list_models(folders)
               if listed.model and listed.name != _BASELINE and (distance := score(listed.model, "frechet")) is not None]
@@ -104,6 +105,8 @@ def choose(
     models = [model for _, model in sorted(scored, key=lambda pair: pair[0])]
     if len(models) == 1:
         return Choice(models[0], "it is the only model here")
+    if begun := next((model for model in models if model.card["sha256"] == used), None):
+        return Choice(begun, "what is there was made with it")
     rates: dict[str, float] = {}
     for model in models:
         rates[model.name] = 1000 / measure_ms(model, runtime, threads, delegate)

@@ -63,12 +63,14 @@ class Manifest:
 
     folder: need not exist; folder and manifest are made with the first line. writing: keep others from writing meanwhile.
     target and name are paths under the output folder and the given one, with "/". unresolved: outputs that a killed run began.
+    newest: the record that was written last.
     Raises OutputError: unreadable, or another run is writing.
     """
 
     def __init__(self, folder: str | Path, *, writing: bool = True) -> None:
         self.folder, self.path = Path(folder), Path(folder) / MANIFEST_NAME
         self.unresolved: set[str] = set()
+        self.newest: Record | None = None
         self._records: dict[str, Record] = {}
         self._targets: dict[str, str] = {}  # of a source's name, the newest
         self._file: int | None = None
@@ -146,7 +148,7 @@ class Manifest:
                 for key in ("settings", "model", "version", "format", "result"):
                     entry[key] = self._same.setdefault(f"{key} {entry[key]}", entry[key])
                 self.unresolved.discard(target)
-                self._records[target] = record = Record(**{key: entry[key] for key in _FIELDS})
+                self._records[target] = self.newest = record = Record(**{key: entry[key] for key in _FIELDS})
                 self._targets[record.name] = target
 
     def _append(self, entry: dict[str, Any]) -> None:

@@ -130,21 +130,22 @@ def run(arguments: argparse.Namespace) -> int:
         if arguments.jobs > 1:
             raise ConfigError("--jobs: with --scheduler the cluster's workers decide how many files are worked on at a time")
     plan = make_plan(arguments.inputs, arguments.output, arguments.format)
-    if arguments.model == AUTO:  # once, so that every worker takes the same one
-        choice = choose(arguments.runtime, arguments.threads, arguments.delegate)
-        print(f"model {choice.model.name}: {choice.reason}", file=sys.stderr)
-        arguments.model = str(choice.model.path)
-    settings = _settings(arguments)
-    threads = 1 if arguments.threads is None and (arguments.jobs > 1 or arguments.scheduler) else arguments.threads
-    network = Network(arguments.model, arguments.runtime, threads, arguments.delegate)
-    options = Options(
-        arguments.jobs, arguments.overwrite, arguments.update, arguments.dry_run, not arguments.no_space_check,
-        arguments.scheduler or "", arguments.part_seconds,
-    )  # fmt: skip
-    videos = sum(c.size for c in plan.candidates if is_video(c))
-    progress = Progress(len(plan.candidates), videos, sum(c.size for c in plan.candidates) - videos, arguments.jobs)
-    display = Display(progress, json_lines=arguments.json, quiet=arguments.quiet)
     with nullcontext() if plan.to_file else Manifest(plan.out, writing=not arguments.dry_run) as manifest:
+        if arguments.model == AUTO:  # once, so that every worker takes the same one, and that of the run that goes on here
+            newest = manifest.newest if manifest is not None and not arguments.overwrite else None
+            choice = choose(arguments.runtime, arguments.threads, arguments.delegate, used=newest.model if newest else "")
+            print(f"model {choice.model.name}: {choice.reason}", file=sys.stderr)
+            arguments.model = str(choice.model.path)
+        settings = _settings(arguments)
+        threads = 1 if arguments.threads is None and (arguments.jobs > 1 or arguments.scheduler) else arguments.threads
+        network = Network(arguments.model, arguments.runtime, threads, arguments.delegate)
+        options = Options(
+            arguments.jobs, arguments.overwrite, arguments.update, arguments.dry_run, not arguments.no_space_check,
+            arguments.scheduler or "", arguments.part_seconds,
+        )  # fmt: skip
+        videos = sum(c.size for c in plan.candidates if is_video(c))
+        progress = Progress(len(plan.candidates), videos, sum(c.size for c in plan.candidates) - videos, arguments.jobs)
+        display = Display(progress, json_lines=arguments.json, quiet=arguments.quiet)
         work = Run(plan, settings, network, options, manifest, display, progress)
         work.go()
     _conclude(work, arguments, display)

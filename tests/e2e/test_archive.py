@@ -328,6 +328,15 @@ def test_changed_sources_and_settings_are_named_and_updated_when_asked(tmp_path)
     assert (done.returncode, done.stdout) == (0, "4 colorized\n")
 
 
+@pytest.mark.parametrize("model", ["edgecolor", "edgecolor-tiny"])
+def test_the_auto_model_is_that_of_the_run_that_goes_on(tmp_path, model):
+    archive, out = pictures(tmp_path / "in", 1), tmp_path / "out"
+    assert colorize(archive, "-o", out, "--model", model).returncode == 0
+    done = colorize(archive, "-o", out, "--model", "auto")
+    assert (done.returncode, done.stdout) == (0, "0 colorized, 1 done before\n")
+    assert f"model {model}: what is there was made with it" in done.stderr
+
+
 def test_a_second_run_into_the_same_folder_at_the_same_time_is_refused(tmp_path):
     archive, out = pictures(tmp_path / "in", 2), tmp_path / "out"
     with Manifest(out) as manifest:

@@ -39,7 +39,9 @@ def test_the_newest_line_counts(tmp_path):
         manifest.done(RECORD)
         manifest.done(replace(RECORD, sha256="00" * 32))
         manifest.done(replace(RECORD, target="1950/a.tif", format="tiff"))
+        manifest.failed("b.jpg", "b.jpg", "no")
     again = Manifest(tmp_path, writing=False)
+    assert again.newest == manifest.newest == again.record("1950/a.tif")
     assert again.record("1950/a.jpg").sha256 == "00" * 32
     assert again.record_of_source("1950/a.jpg").target == "1950/a.tif"
 

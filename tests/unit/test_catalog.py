@@ -70,6 +70,18 @@ def test_auto_takes_the_fastest_where_none_is_fast_enough(tmp_path: Path, speeds
     assert choice.model.name == "small" and "fastest" in choice.reason
 
 
+def test_auto_goes_on_with_the_model_that_the_work_was_begun_with(tmp_path: Path, speeds: dict[str, float]) -> None:
+    shelve(tmp_path, "big", 14.0, "edgecolor")
+    shelve(tmp_path, "small", 14.9, "edgecolor-tiny")
+    speeds |= {"big": 99.0, "small": 5.0}
+    begun = {item.name: item.model.card["sha256"] for item in catalog.list_models([tmp_path]) if item.model}
+    assert catalog.choose(folders=[tmp_path], used=begun["small"]).model.name == "small"
+    speeds["big"] = 101.0
+    choice = catalog.choose(folders=[tmp_path], used=begun["big"])
+    assert choice.model.name == "big" and choice.reason == "what is there was made with it"
+    assert catalog.choose(folders=[tmp_path], used="0" * 64).model.name == "small", "one that is gone does not count"
+
+
 def test_auto_never_takes_the_baseline_or_a_model_without_scores(tmp_path: Path) -> None:
     shelve(tmp_path, "seed", 1.0)
     shelve(tmp_path, "unknown", None)
