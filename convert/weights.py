@@ -13,7 +13,7 @@ import keras
 import numpy as np
 
 from convert.spent import SPENT
-from edgecolor.errors import ConfigError, ModelError
+from edgecolor.errors import AssetNotFoundError, ConfigError, ModelError
 
 WEIGHTS = "weights.keras"  # what every run, and every stage of one, calls its averaged weights
 
@@ -126,8 +126,15 @@ def _with_dtype(network: keras.Model, dtype: str) -> keras.Model:
 
 
 def load_network(path: Path) -> keras.Model:
-    """Read a .keras file; the network computes in float32. Raises ModelError when it is none, or none of this project's."""
+    """Read a .keras file; the network computes in float32.
+
+    Raises AssetNotFoundError, or ModelError when it is damaged, no network, or none of this project's.
+    """
+    if not path.is_file():
+        raise AssetNotFoundError(f"{path}: no such file; a run saves its weights when a stage validates, or ends")
     try:
+        if not zipfile.is_zipfile(path):  # which Keras says it can not find
+            raise zipfile.BadZipFile("no zip, or cut off")
         network = keras.models.load_model(path, compile=False)
     except (OSError, ValueError, TypeError, AttributeError, LookupError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
         raise ModelError(f"{path}: not a saved Keras network, or a damaged one ({error}); save it again, or fetch it again") from error

@@ -23,7 +23,7 @@ from convert.network import DecoderWidths, EncoderForm, build_edgecolor, build_s
 from convert.train import Average, Run, seconds_per_step
 from convert.weights import average_networks, load_network, recipe_of, save_network, widen
 from edgecolor import Colorizer
-from edgecolor.errors import ConfigError, ModelError
+from edgecolor.errors import AssetNotFoundError, ConfigError, ModelError
 from tests.conftest import DATA, ROOT
 
 CONFIG = """
@@ -318,6 +318,8 @@ def test_weights_that_are_damaged_or_of_another_kind_are_named(folder: Path) -> 
     flipped = bytearray(whole)
     flipped[len(whole) // 2] ^= 255
     path = folder / "bad.keras"
+    with pytest.raises(AssetNotFoundError, match=r"bad\.keras: no such file"):
+        load_network(path)
     for content in (b"", b"hello", bytes(flipped), whole[: len(whole) // 2]):
         path.write_bytes(content)
         with pytest.raises(ModelError, match=r"bad\.keras: not a saved Keras network, or a damaged one"):
