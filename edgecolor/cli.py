@@ -37,6 +37,7 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _terminate(number: int, _: object) -> None:
+    signal.signal(number, signal.SIG_IGN)  # a terminal that closes says so twice: the second time must not cut the tidying short
     sys.exit(128 + number)  # unwinds the stack, so that temporary files are removed
 
 
@@ -47,6 +48,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")  # a file name that the locale can not show must not end the run
     signal.signal(signal.SIGTERM, _terminate)
     parsed = build_parser().parse_args(arguments)
+    # nohup has it ignored, and so it stays; to serve it means other settings.
+    if parsed.command != "serve" and signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:
+        signal.signal(signal.SIGHUP, _terminate)
     try:
         return int(importlib.import_module(f"edgecolor.commands.{parsed.command}").run(parsed))
     except EdgeColorError as error:

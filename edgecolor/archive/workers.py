@@ -161,7 +161,8 @@ def _ending(code: int) -> str:
 
 def _work(connection: Connection, network: Network, settings: Settings) -> None:
     """A worker process: says None when ready, then shares of progress and an Outcome for each Job; an error when unable."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C reaches all processes; the first one decides
+    for number in (signal.SIGINT, signal.SIGHUP):  # Ctrl+C, and a terminal that closes, reach all processes; the first one decides
+        signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     threading.Thread(target=_end_with_parent, daemon=True).start()
     import cv2

@@ -167,25 +167,50 @@ def test_a_fresh_folder_is_locked_and_swept_like_any_other(tmp_path, single):
     assert not parts(out) and decode_picture(done.read_bytes()).sample is not None
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_ended_run_ends_its_workers_and_leaves_no_parts(tmp_path, number):
     archive, out = pictures(tmp_path / "in", 150), tmp_path / "out"
 
-    def listen() -> None:  # a shell's background jobs, and so perhaps this test, are born deaf to SIGINT
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    def listen() -> None:  # a shell's background jobs, and so perhaps this test, are born deaf to some
+        signal.signal(number, signal.SIG_DFL)
 
     with subprocess.Popen(
-        command(archive, "-o", out, "--jobs", "2"), env=environment(), stderr=subprocess.PIPE, preexec_fn=listen, text=True
-    ) as process:
+        command(archive, "-o", out, "--jobs", "2"), env=environment(), stderr=subprocess.PIPE, preexec_fn=listen, text=True,
+        start_new_session=True,
+    ) as process:  # fmt: skip
         until(lambda: len(files(out)) >= 5, "no outputs came")
         workers = children(process.pid)
-        process.send_signal(number)
+        if number == signal.SIGHUP:  # a terminal tells all processes of it, and the shell tells them again
+            os.killpg(process.pid, number)
+            os.killpg(process.pid, number)
+        else:
+            process.send_signal(number)
         _, errors = process.communicate(timeout=DEADLINE_S)
     assert process.returncode == 128 + number and "Traceback" not in errors
     until(lambda: not any(alive(worker) for worker in workers), "the workers outlived the run")
     assert not parts(out)
     done = colorize(archive, "-o", out)
     assert done.returncode == 0 and " done before" in done.stdout and files(out) == files(archive)
+
+
+@pytest.mark.parametrize("nohup", [False, True])
+def test_a_terminal_that_closes_ends_a_single_file_and_leaves_no_part_unless_nohup_forbids_it(tmp_path, nohup):
+    (tmp_path / "a.png").write_bytes(samples.good()["gray.png"])
+    (tmp_path / "stuck").mkdir()
+    (tmp_path / "stuck" / "sitecustomize.py").write_text(STUCK.replace("1000", "0.5 if os.environ['NOHUP'] else 1000"))
+
+    def listen() -> None:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN if nohup else signal.SIG_DFL)
+
+    stuck = {**os.environ, "PYTHONPATH": f"{tmp_path / 'stuck'}:{ROOT}", "NOHUP": "1" if nohup else ""}
+    with subprocess.Popen(
+        command(tmp_path / "a.png", "-o", tmp_path / "out" / "b.png"), env=stuck, stderr=subprocess.PIPE, preexec_fn=listen, text=True
+    ) as process:
+        until(lambda: parts(tmp_path / "out"), "no output was begun")
+        process.send_signal(signal.SIGHUP)
+        _, errors = process.communicate(timeout=DEADLINE_S)
+    assert process.returncode == (0 if nohup else 129) and "Traceback" not in errors
+    assert files(tmp_path / "out") == (["b.png"] if nohup else [])
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
