@@ -21,6 +21,20 @@ TINY_ICC = bytes(12) + b"mntr" + b"RGB XYZ " + bytes(104)
 GRAY_ICC = bytes(12) + b"mntr" + b"GRAYXYZ " + bytes(104)
 
 
+def gray_profile(curve: bytes, connection: bytes = b"XYZ ") -> bytes:
+    """An ICC profile of gray with this tone curve, version 4."""
+    white = b"XYZ " + struct.pack(">Iiii", 0, 63190, 65536, 54061)
+    text = b"mluc" + struct.pack(">III4sII", 0, 1, 12, b"enUS", 8, 28) + "gray".encode("utf-16-be")
+    elements = {b"desc": text, b"cprt": text, b"wtpt": white, b"kTRC": curve}
+    table, body = struct.pack(">I", len(elements)), b""
+    for name, element in elements.items():
+        table += struct.pack(">4sII", name, 128 + 4 + 12 * len(elements) + len(body), len(element))
+        body += element + bytes(-len(element) % 4)
+    header = struct.pack(">I4sI4s4s4s", 128 + len(table + body), b"", 0x04200000, b"mntr", b"GRAY", connection)
+    header += struct.pack(">6H4s28x", 2020, 1, 1, 0, 0, 0, b"acsp") + white[8:]
+    return header.ljust(128, b"\0") + table + body
+
+
 class StrongColors:
     """A network whose colours are known and strong: many of them do not fit into the gamut."""
 

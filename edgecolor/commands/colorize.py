@@ -26,9 +26,9 @@ def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "colorize",
         help="colorize pictures, videos and folders of them",
-        description="Give gray pictures and videos colours. Luma, EXIF, colour profile, resolution, transparency, sound and timestamps are "
-        "kept; what is in colour already is copied. A run into a folder that was ended, however, goes on when the same command is given "
-        "again: files that are done are skipped. Exit code: 0 all done, 1 some failed, 2 wrong usage.",
+        description="Give gray pictures and videos colours. Luma, EXIF, colour profile (but of CMYK), resolution, transparency, sound and "
+        "timestamps are kept; what is in colour already is copied. A run into a folder that was ended, however, goes on when the same "
+        "command is given again: files that are done are skipped. Exit code: 0 all done, 1 some failed, 2 wrong usage.",
     )
     parser.add_argument("inputs", nargs="+", metavar="IN", help="pictures (JPEG, PNG, WebP, TIFF, BMP, FITS), videos, or folders of them")
     parser.add_argument("-o", "--output", required=True, metavar="OUT", help="a folder; or a file when IN is one file")

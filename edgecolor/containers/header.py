@@ -9,7 +9,7 @@ from dataclasses import dataclass
 class Metadata:
     """What is carried from an input file to its output.
 
-    exif: a TIFF structure (Exif 2.32, without the "Exif" prefix of JPEG). icc: an ICC.1 profile. xmp: an XMP packet
+    exif: a TIFF structure (Exif 2.32, without the "Exif" prefix of JPEG). icc: an ICC.1 profile of RGB. xmp: an XMP packet
     (ISO 16684-1), UTF-8. dpi: horizontal and vertical pixels per inch, as stored (before orientation).
     """
 
@@ -38,14 +38,6 @@ class Header:
     def upright_size(self) -> tuple[int, int]:
         """(width, height) after the orientation has been applied."""
         return (self.height, self.width) if self.orientation >= 5 else (self.width, self.height)
-
-
-def usable_icc(profile: bytes | None) -> bytes | None:
-    """The profile if it describes RGB, else None: gray and CMYK profiles do not fit the sRGB that is written.
-
-    The colour space stands in bytes 16..19 of the 128-byte header (ICC.1:2022, section 7.2).
-    """
-    return profile if profile and len(profile) >= 128 and profile[16:20] == b"RGB " else None
 
 
 def sane_dpi(x: float, y: float) -> tuple[float, float] | None:

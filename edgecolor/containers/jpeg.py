@@ -5,8 +5,8 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 
-from edgecolor.containers import exif
-from edgecolor.containers.header import Header, Metadata, sane_dpi, usable_icc
+from edgecolor.containers import exif, icc
+from edgecolor.containers.header import Header, Metadata, sane_dpi
 from edgecolor.errors import PictureError
 
 _EXIF = b"Exif\0\0"
@@ -50,7 +50,7 @@ def read(data: bytes) -> Header:
     blob = xmp = None
     dpi: tuple[float, float] | None = None
     profile: dict[int, bytes] = {}
-    adobe = False
+    adobe = gray = False
     for marker, _, body in segments(data):
         if marker in _FRAME_MARKERS:
             if len(body) < 6 or size is not None:
@@ -58,7 +58,7 @@ def read(data: bytes) -> Header:
             if body[0] != 8:
                 raise PictureError(f"a JPEG of {body[0]} bits a sample is not supported; save it with 8 bits, or as PNG or TIFF with 16")
             height, width = struct.unpack_from(">HH", body, 1)
-            size = width, height
+            size, gray = (width, height), body[5] == 1
         elif marker == 0xE0 and body.startswith(b"JFIF\0") and len(body) >= 12:
             unit, x, y = struct.unpack_from(">BHH", body, 7)
             scale = {1: 1.0, 2: 2.54}.get(unit, 0.0)
@@ -74,8 +74,8 @@ def read(data: bytes) -> Header:
     if size is None:
         raise PictureError("damaged: a JPEG without a frame header")
     blob, turned = exif.checked(blob)
-    icc = usable_icc(b"".join(profile[n] for n in sorted(profile)))
-    return Header("jpeg", *size, orientation=turned, metadata=Metadata(blob, icc, xmp, dpi), adobe=adobe)
+    fitting = icc.fitting(b"".join(profile[n] for n in sorted(profile)), gray=gray)
+    return Header("jpeg", *size, orientation=turned, metadata=Metadata(blob, fitting, xmp, dpi), adobe=adobe)
 
 
 def embed(encoded: bytes, metadata: Metadata) -> bytes:

@@ -6,12 +6,13 @@ import struct
 import zlib
 from collections.abc import Iterator
 
-from edgecolor.containers import exif
-from edgecolor.containers.header import Header, Metadata, sane_dpi, usable_icc
+from edgecolor.containers import exif, icc
+from edgecolor.containers.header import Header, Metadata, sane_dpi
 from edgecolor.errors import PictureError
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _XMP_KEYWORD = b"XML:com.adobe.xmp"
+_GRAY = (0, 4)  # colour types: without and with alpha
 _PIXELS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
 _LARGEST_INFLATED = 8 << 20
 _INCHES_A_METRE = 1 / 0.0254
@@ -42,20 +43,21 @@ def chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
 def read(data: bytes) -> Header:
     """Size and metadata. Raises PictureError."""
     size: tuple[int, int] | None = None
-    blob = icc = xmp = None
+    blob = profile = xmp = None
     dpi: tuple[float, float] | None = None
+    gray = False
     for kind, start, end in chunks(data):
         if size is None and (kind != b"IHDR" or end - start != 25):
             raise PictureError("damaged: a PNG without a header")
         body = b"" if kind == b"IDAT" else data[start + 8 : end - 4]
         if kind == b"IHDR":
-            size = struct.unpack_from(">II", body)
+            size, gray = struct.unpack_from(">II", body), body[9] in _GRAY
         elif kind == b"acTL":
             raise PictureError("an animated PNG is not supported; save one of its frames as a picture")
         elif kind == b"eXIf":
             blob = body
         elif kind == b"iCCP":
-            icc = usable_icc(_inflate(body.partition(b"\0")[2][1:]))
+            profile = _inflate(body.partition(b"\0")[2][1:])
         elif kind == b"iTXt" and body.startswith(_XMP_KEYWORD + b"\0"):
             xmp = _international_text(body[len(_XMP_KEYWORD) + 1 :])
         elif kind == b"pHYs" and len(body) == 9 and body[8] == 1:
@@ -64,7 +66,7 @@ def read(data: bytes) -> Header:
     blob, turned = exif.checked(blob)
     if size is None:  # only an IEND
         raise PictureError("damaged: a PNG without a header")
-    return Header("png", *size, orientation=turned, metadata=Metadata(blob, icc, xmp, dpi))
+    return Header("png", *size, orientation=turned, metadata=Metadata(blob, icc.fitting(profile, gray=gray), xmp, dpi))
 
 
 def pixels_only(data: bytes) -> bytes:

@@ -6,16 +6,17 @@ import contextlib
 import struct
 from collections.abc import Callable
 
-from edgecolor.containers import exif
+from edgecolor.containers import exif, icc
 from edgecolor.containers.exif import Entry
-from edgecolor.containers.header import Header, Metadata, sane_dpi, usable_icc
+from edgecolor.containers.header import Header, Metadata, sane_dpi
 from edgecolor.errors import PictureError
 
 _WIDTH, _HEIGHT, _BITS, _PHOTOMETRIC, _SAMPLES, _PLANAR = 256, 257, 258, 262, 277, 284
 _SUBFILE, _TILE_WIDTH, _TILE_HEIGHT, _EXTRA, _FORMAT, _XMP, _ICC = 254, 322, 323, 338, 339, 700, 34675
 PIXELS = (273, 279), (324, 325)  # of strips, of tiles: offsets, byte counts
 MIN_IS_WHITE, CMYK = 0, 5
-_READABLE = {0, 1, 2, 3, 5, 6}  # gray (white or black is 0), RGB, palette, CMYK, YCbCr
+_GRAY = (0, 1)  # white or black is 0
+_READABLE = {*_GRAY, 2, 3, 5, 6}  # gray, RGB, palette, CMYK, YCbCr
 _MOST_PAGES = 10_000
 
 
@@ -39,11 +40,11 @@ def read(data: bytes) -> Header:
     _check_pixels(data, found, order)
     if one(_TILE_WIDTH, 0) * one(_TILE_HEIGHT, 0) > max(4 * width * height, 1 << 22):
         raise PictureError("damaged: the TIFF's tiles are far larger than its picture")
-    xmp, icc = found.get(_XMP), found.get(_ICC)
+    xmp, profile = found.get(_XMP), found.get(_ICC)
     tree = exif.directories(data)
     metadata = Metadata(
         exif=exif.standalone(tree) if tree else None,
-        icc=usable_icc(icc.value) if icc else None,
+        icc=icc.fitting(profile.value, gray=one(_PHOTOMETRIC, 1) in _GRAY) if profile else None,
         xmp=xmp.value if xmp else None,
         dpi=sane_dpi(*exif.resolution(found, order)),
     )

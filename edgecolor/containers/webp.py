@@ -5,8 +5,8 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 
-from edgecolor.containers import exif
-from edgecolor.containers.header import Header, Metadata, usable_icc
+from edgecolor.containers import exif, icc
+from edgecolor.containers.header import Header, Metadata
 from edgecolor.errors import PictureError
 
 _ANIMATION, _XMP, _EXIF, _ALPHA, _ICC = 0x02, 0x04, 0x08, 0x10, 0x20  # flags of VP8X
@@ -41,7 +41,7 @@ def _frame_size(kind: bytes, body: bytes) -> tuple[int, int]:
 def read(data: bytes) -> Header:
     """Size and metadata. Raises PictureError."""
     size: tuple[int, int] | None = None
-    blob = icc = xmp = None
+    blob = profile = xmp = None
     for kind, start, end in chunks(data):
         if kind == b"VP8X" and end - start >= 10 and data[start] & _ANIMATION:
             raise PictureError("an animated WebP is not supported; save one of its frames as a picture")
@@ -50,13 +50,13 @@ def read(data: bytes) -> Header:
         elif kind == b"EXIF":
             blob = data[start:end].removeprefix(b"Exif\0\0")
         elif kind == b"ICCP":
-            icc = usable_icc(data[start:end])
+            profile = data[start:end]
         elif kind == b"XMP ":
             xmp = data[start:end]
     if size is None:
         raise PictureError("damaged: a WebP without a picture")
     blob, turned = exif.checked(blob)
-    return Header("webp", *size, orientation=turned, metadata=Metadata(blob, icc, xmp))
+    return Header("webp", *size, orientation=turned, metadata=Metadata(blob, icc.fitting(profile, gray=False), xmp))
 
 
 def _chunk(kind: bytes, body: bytes) -> bytes:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -221,6 +222,16 @@ def test_metadata_is_carried_over_upright_and_marked(colorizer, source, kind):
     xmp = inspect(encoded).metadata.xmp
     assert encoded.count(b"<x:xmpmeta") == 1
     assert xmp.count(b"algorithmicallyEnhanced") == 1 and b"EdgeColor" in xmp
+
+
+@pytest.mark.parametrize("target", ["jpeg", "png", "webp", "tiff"])
+def test_tones_of_a_gray_profile_are_kept_as_codes_and_as_a_profile_of_rgb(colorizer, target):
+    profile = samples.gray_profile(b"curv" + struct.pack(">IIHxx", 0, 1, round(1.8 * 256)))
+    picture = decode_picture(samples.pillow(samples.gray(), "TIFF", icc_profile=profile))
+    encoded = colorize_picture(picture, colorizer, target, quality=100)
+    assert np.abs(decode_picture(encoded).luma.astype(int) - samples.gray()).max() <= 1
+    with Image.open(io.BytesIO(encoded)) as witness:
+        assert witness.info["icc_profile"] == picture.header.metadata.icc and witness.info["icc_profile"][16:20] == b"RGB "
 
 
 @pytest.mark.parametrize(("cut", "turned", "maker"), [(20, False, None), (34, True, None), (50, True, None), (59, True, "Workshop")])
