@@ -10,10 +10,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+import edgecolor.archive.cluster as cluster
 import edgecolor.archive.work as work
 import edgecolor.signing as signing
 from edgecolor.archive.job import FITS, VIDEO, Job, Settings
 from edgecolor.archive.work import Worker
+from edgecolor.archive.workers import Network
 from edgecolor.errors import OutputError, VideoError
 from edgecolor.signing import Signature
 from edgecolor.stacks import stack_pages
@@ -198,6 +200,17 @@ def test_a_video_replaces_only_what_it_was_told_to(film, colorizer, monkeypatch)
         assert perform(job, SETTINGS, colorizer).result == "colorized"
         Worker(SETTINGS, colorizer).perform(job, None, [Path("part")])
     assert asked == [False, False, True, True]
+
+
+def test_whatever_a_part_of_a_film_raises_it_is_done_in_one_piece(film, monkeypatch):
+    def fail(*_, **__):
+        raise RecursionError("too deep")
+
+    monkeypatch.setitem(sys.modules, "edgecolor.videos", SimpleNamespace(VideoOptions=VideoOptions, divide=fail, colorize_part=fail))
+    monkeypatch.setattr(cluster, "_worker", lambda *_: SimpleNamespace(colorizer=None))
+    monkeypatch.setattr(cluster, "_telling", lambda *_: None)
+    assert cluster._divided(film, SETTINGS, 120.0) == []
+    assert cluster._part(film, Network(), SETTINGS, None, 1, film.target.parent / ".edgecolor-1.part") == []
 
 
 class Seal:
