@@ -27,6 +27,7 @@ from convert.dataset import PictureFile, list_pictures
 from convert.entries import open_entry
 from convert.evaluate import choose_pictures, score
 from convert.export import export
+from convert.files import write_file
 from convert.footage import Footage, gather
 from convert.metrics import Judge
 from convert.scores import Figures
@@ -140,14 +141,13 @@ def finetune(
             shutil.rmtree(work / left, ignore_errors=True)
         footage = gather(videos, work / "frames", size, frames)
         _rehearsal(general, work / GENERAL, size, rehearsal, seed)
-        marker.write_text(json.dumps({"asked": asked, "frames": footage.frames, "gray": footage.gray}))
+        write_file(marker, json.dumps({"asked": asked, "frames": footage.frames, "gray": footage.gray}).encode())
     rehearsed = min(rehearsal, len(general))
     steps = work / "steps.txt"
     if not steps.exists():
-        shutil.rmtree(work / "probe", ignore_errors=True)  # of one that was cut off nothing can be measured any more
         probe = _config(recipe, weights, work, footage, size, rehearsed, _PROBE_STEPS)
         rate = seconds_per_step(Run(replace(probe, out=str(work / "probe"))))
-        steps.write_text(str(max(_PROBE_STEPS, round(60 * minutes / rate))))
+        write_file(steps, str(max(_PROBE_STEPS, round(60 * minutes / rate))).encode())
     config = _config(recipe, weights, work, footage, size, rehearsed, int(steps.read_text()))
     trained = Run(config).train()
 
