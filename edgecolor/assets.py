@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -68,14 +69,18 @@ class Model:
 def find_model(model: str | Path) -> Path:
     """Path of a model by name ("edgecolor") or by path ("site.tflite"). Raises AssetNotFoundError with where it looked."""
     if str(model).endswith(".tflite"):
-        if Path(model).is_file():
+        if _is_readable(Path(model)):
             return Path(model)
-        raise AssetNotFoundError(f"{model}: no such model file")
+        raise AssetNotFoundError(f"{model}: no such model file, or none that this user may read")
     for folder in MODEL_FOLDERS:
-        if (path := folder / f"{model}.tflite").is_file():
+        if _is_readable(path := folder / f"{model}.tflite"):
             return path
     known = sorted({p.stem for folder in MODEL_FOLDERS for p in folder.glob("*.tflite")})
     raise AssetNotFoundError(f"no model is called {str(model)!r}; known: {', '.join(known) or 'none'}, or give the path of a .tflite file")
+
+
+def _is_readable(path: Path) -> bool:
+    return os.access(path, os.R_OK) and path.is_file()  # the latter alone raises where a folder is closed, or a name too long
 
 
 def plain_path(path: Path) -> Path:

@@ -45,6 +45,9 @@ def test_an_unknown_name_lists_the_known_ones() -> None:
         find_model("edgecolour")
     with pytest.raises(FileNotFoundError, match="no such model file"):
         find_model("nowhere/model.tflite")
+    for name in (300 * "x", f"{300 * 'x'}.tflite"):
+        with pytest.raises(AssetNotFoundError, match="xxx"):
+            find_model(name)
     with pytest.raises(AssetNotFoundError, match="bundled file"):
         find_media("nothing.mp4")
 
