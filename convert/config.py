@@ -115,6 +115,7 @@ class StageConfig:
     warmup: int = 300
     bins_weight: float = 1.0
     annealed_share: float = 0.6  # the regression head aims at this share of the annealed mean, and the rest of the truth
+    fade: float = 0.0  # how much what can not be told is aimed at paler, see convert.losses.certainty; 0: not at all
     gradient: float = 0.0  # weight of the difference of ab between neighbouring pixels: against bleeding
     perceptual: float = 0.0  # weight of the perceptual loss: it should look the same to another encoder
     recognition: float = 0.0  # weight of the recognition loss: that encoder's classifier should say the same of it
@@ -135,8 +136,8 @@ class StageConfig:
             raise ConfigError(f"crop = {list(self.crop)} is not a range of shares above 0, at most 1")
         _within(self, 1, math.inf, "batch", "passes")
         _within(self, 0, math.inf, "steps", "warmup", "frozen_blocks", "perceived", "pixels")
-        _within(self, 0, math.inf, "learning_rate", "encoder_rate", "critic_rate", "bins_weight", "gradient", "perceptual", "recognition",
-                "adversarial")
+        _within(self, 0, math.inf, "learning_rate", "encoder_rate", "critic_rate", "bins_weight", "fade", "gradient", "perceptual",
+                "recognition", "adversarial")
         _within(self, 0, 1, "camera", "annealed_share", "taught")
         if self.perceptual_lite not in (1, 2):
             raise ConfigError(f"perceptual_lite = {self.perceptual_lite} is not 1 or 2; Lite0 judges the results and must not teach them")

@@ -76,6 +76,18 @@ def annealed_mean(logits: Any, centers: Any, temperature: float) -> Any:
     return ops.matmul(ops.softmax(logits / temperature, axis=-1), centers)
 
 
+def certainty(logits: Any, centers: Any, fade: float) -> Any:
+    """Logits (..., Q) -> (..., 1) in 0..1: how much of a guess to show, by how widely the bins spread around their mean.
+
+    Mean^2 / (mean^2 + fade * variance): Wiener's filter, with a variance that the network itself states of each pixel. A mean
+    of colours that differ is none of them, and looks brownish; where they agree it stays as it is.
+    """
+    probability = ops.softmax(logits, axis=-1)
+    power = ops.sum(ops.matmul(probability, centers) ** 2, axis=-1, keepdims=True)
+    variance = ops.matmul(probability, ops.sum(centers**2, axis=-1, keepdims=True)) - power
+    return power / (power + fade * ops.maximum(variance, 0.0) + 1e-6)
+
+
 def huber(error: Any, beta: float = 4.0) -> Any:
     """Huber loss of a difference in CIELAB units, in units: quadratic up to ``beta``, linear beyond."""
     size = ops.abs(error)
@@ -200,6 +212,8 @@ class ColorModel(keras.Model):
         each = ops.take(weight, index) * entropy
         share = self._stage.annealed_share
         aim = share * ops.stop_gradient(annealed_mean(logits, centers, self._temperature)) + (1 - share) * truth
+        if self._stage.fade:
+            aim = aim * ops.stop_gradient(certainty(logits, centers, self._stage.fade))
         if said is not None:  # learn from another network's doubts too (Hinton et al. 2015, arXiv:1503.02531)
             taught = 1 - labelled * (1 - self._stage.taught)
             aim = taught * said[0] + (1 - taught) * aim

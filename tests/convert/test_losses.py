@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import keras
 import numpy as np
 import pytest
 from keras import ops
 
-from convert.config import BinsConfig
-from convert.losses import Perception, annealed_mean, find_centers, gradient_difference, huber, make_bins
+from convert.config import BinsConfig, StageConfig
+from convert.losses import ColorModel, Perception, annealed_mean, certainty, find_centers, gradient_difference, huber, make_bins
 from edgecolor.color import lab_to_rgb, lab_to_rgb_with
 from edgecolor.errors import ConfigError
 
@@ -48,6 +49,32 @@ def test_the_annealed_mean_sharpens() -> None:
     logits = np.log(np.float32([[0.4, 0.6]]))
     plain, sharp = (float(np.asarray(annealed_mean(logits, centers, t))[0, 0]) for t in (1.0, 0.38))
     assert plain == pytest.approx(24) and sharp > 28
+
+
+def test_certainty_falls_with_the_spread_of_what_may_be() -> None:
+    centers = np.float32([[40, 0], [-40, 0], [20, 0]])
+    logits = np.log(np.float32([[1, 1e-9, 1e-9], [0.5, 1e-9, 0.5], [0.75, 0.25, 1e-9], [0.5, 0.5, 1e-9]]))
+    sure, near, doubtful, opposite = np.asarray(certainty(logits, centers, 0.5))[:, 0]
+    assert sure == pytest.approx(1) and near == pytest.approx(900 / (900 + 0.5 * 100), rel=1e-3)
+    assert doubtful == pytest.approx(400 / (400 + 0.5 * 1200), rel=1e-3) and opposite == pytest.approx(0, abs=1e-3)
+    np.testing.assert_allclose(np.asarray(certainty(logits[:3], centers, 0.0)), 1, atol=1e-3)
+
+
+def test_what_can_not_be_told_is_aimed_at_paler(colors: np.ndarray) -> None:
+    bins = make_bins(colors, np.float32([[40, 0], [-40, 0]]), BinsConfig(2, neighbours=1))
+    x = ops.zeros((1, 8, 8, 1))
+    truth = {"ab": ops.zeros((1, 2, 2, 2)), "pixels": ops.convert_to_tensor(np.arange(4)[None], "int32")}
+
+    def loss(chroma: float, fade: float, odds: float) -> float:
+        model = ColorModel(shown := keras.Input((8, 8, 1)), shown)
+        model.set_loss(StageConfig("s", "whole", 1, annealed_share=1.0, fade=fade), bins, 1.0)
+        logits = ops.convert_to_tensor(np.broadcast_to(np.log(np.float32([odds, 1 - odds])), (1, 2, 2, 2)))
+        guess = ops.convert_to_tensor(np.broadcast_to(np.float32([chroma, 0]), (1, 2, 2, 2)))
+        return float(model.compute_loss(x, truth, {"ab": guess, "bins": logits}))
+
+    # Nine to one: a mean of 32 and a variance of 576, of which a fade of 1 leaves 20.5.
+    assert loss(32.0, 0.0, 0.9) < loss(20.5, 0.0, 0.9) and loss(20.5, 1.0, 0.9) < loss(32.0, 1.0, 0.9)
+    assert loss(40.0, 1.0, 0.99999) < loss(30.0, 1.0, 0.99999)
 
 
 def test_huber_is_quadratic_then_linear() -> None:
