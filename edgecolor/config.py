@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from edgecolor.credentials import Secret, read_secret, without_password
+from edgecolor.credentials import Secret, has_password, read_secret, without_password
 from edgecolor.errors import ConfigError, CredentialsError
 from edgecolor.layers import Key, Layers, Text, dotted
 
@@ -64,8 +64,8 @@ def check_privacy(layers: Layers, cls: type[Any]) -> None:
     found = next((path for path, hint, value in _leaves(cls, layers.table) if path not in layers.places and _is_secret(hint, value)), None)
     if found is not None and Path(layers.file).stat().st_mode & (stat.S_IROTH | stat.S_IWOTH):
         raise CredentialsError(
-            f"{layers.place(found)} holds a secret, or what may be one, and everybody on this machine can read the file: "
-            f"chmod 600 {layers.file}, or move the secret to a file of its own"
+            f"{layers.place(found)} holds a secret, and everybody on this machine can read the file: chmod 600 {layers.file}, "
+            "or move the secret to a file of its own"
         )
 
 
@@ -81,7 +81,7 @@ def _leaves(cls: Any, table: dict[str, Any], path: tuple[str, ...] = ()) -> list
 
 
 def _is_secret(hint: Any, value: Any) -> bool:
-    return isinstance(value, str) and bool(value) and (hint is Secret or without_password(value) != value)
+    return isinstance(value, str) and bool(value) and (hint is Secret or has_password(value))
 
 
 def build(cls: type[T], layers: Layers, path: Key = ()) -> T:

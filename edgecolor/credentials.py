@@ -77,6 +77,12 @@ def without_password(url: str) -> str:
     return scheme + user + (at if user else "") + _NAMED.sub(_shown, place)
 
 
+def has_password(text: str) -> bool:
+    """Whether a text is an address with a password in it, or holds password=... or its like."""
+    address = _AUTHORITY.match(text)
+    return (address is not None and ":" in address[2].rpartition("@")[0]) or _NAMED_SECRET.search(text) is not None
+
+
 def _shown(named: re.Match[str]) -> str:
     harmless = named["name"] is None or (_SHORT_NUMBER.fullmatch(named["value"]) and not _NAMED_SECRET.search(named[0]))
     return named[0] if harmless else named["name"] + HIDDEN
@@ -157,5 +163,5 @@ def read_credentials(path: str | Path) -> tuple[str, Secret]:
 def _place(path: str | Path) -> Path:
     folder = os.environ.get("CREDENTIALS_DIRECTORY", "")
     if folder and "/" not in str(path) and (given := Path(folder) / path).is_file():
-        return given
+        return given.resolve()
     return Path(path)

@@ -188,17 +188,25 @@ class LiveServer:
             running = self._feed.publisher
             publisher = running if running is not None and running.does(parts.publish) else _publisher(parts)
             http = self._http if parts.http == before.http else self._new_http(parts)
-            if http is self._http:
-                http.renew_certificate()  # the last thing that may be refused
         except Exception as error:  # noqa: BLE001 - whatever nobody foresaw must not end a server that runs
             foreseen = isinstance(error, EdgeColorError)
             _LOG.error("the new settings are not taken, the old ones stay: %s", error, exc_info=not foreseen)
             self._service.ready(f"reload refused: {error}")
             return
-        remark = await self._replace(parts, publisher, http)
+        remarks = [] if http is not self._http else self._renew_certificate()
+        remark = "; ".join(filter(None, (*remarks, await self._replace(parts, publisher, http))))
         self._service.ready(remark)
         if not remark:
             _LOG.info("reloaded: %s", self._parts.source.name)
+
+    def _renew_certificate(self) -> list[str]:
+        """What did not work. All else of a reload is taken: a key that systemd hands over changes at a restart only."""
+        try:
+            self._http.renew_certificate()
+        except ServeError as error:
+            _LOG.error("the certificate is not read anew, the former one stays: %s", error)
+            return [f"reload refused for the certificate: {error}"]
+        return []
 
     async def _replace(self, parts: Parts, publisher: PublishSink | None, http: HttpSink) -> str:
         """Give the feed way to another one. Viewers stay where the HTTP server is the same. Returns what did not work."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import getpass
 import os
 import sys
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +16,9 @@ from edgecolor.errors import ConfigError, CredentialsError, EdgeColorError
 
 if TYPE_CHECKING:
     from edgecolor.serveconfig import Loaded
+
+UNIT_SECRETS = ("camera", "publish", "password_hash", "token", "tls_key")  # of NAME.secrets, what the unit has LoadCredential= for
+_DIRECTORY = "CREDENTIALS_DIRECTORY"
 
 
 def add_parser(subparsers: Any) -> None:
@@ -51,15 +56,30 @@ def _load(path: Path | None, environment: Mapping[str, str]) -> Loaded:
     """As the service would: only systemd knows $CREDENTIALS_DIRECTORY, and fills it from NAME.secrets beside NAME.toml."""
     from edgecolor import serveconfig
 
-    secrets = path.with_suffix(".secrets") if path is not None else None
-    if secrets is not None and os.access(secrets, os.X_OK):
-        os.environ.setdefault("CREDENTIALS_DIRECTORY", str(secrets))
+    secrets = path.with_suffix(".secrets") if path is not None and path.name else None
     try:
-        return serveconfig.load(path, environment, {})
+        with _handed_over(secrets):
+            return serveconfig.load(path, environment, {})
     except CredentialsError as error:
         if secrets is None or not secrets.is_dir() or os.access(secrets, os.X_OK):
             raise
         raise CredentialsError(f"{error}; secrets of the service lie in {secrets}, which root alone can read: try with sudo") from None
+
+
+@contextlib.contextmanager
+def _handed_over(secrets: Path | None) -> Iterator[None]:
+    """While entered, those of the secrets that the unit names are where systemd would hand them over. Does nothing where it did."""
+    if secrets is None or _DIRECTORY in os.environ or not os.access(secrets, os.X_OK):
+        yield
+        return
+    with tempfile.TemporaryDirectory(prefix="edgecolor-") as folder:
+        for name in UNIT_SECRETS:
+            (Path(folder) / name).symlink_to((secrets / name).absolute())
+        os.environ[_DIRECTORY] = folder
+        try:
+            yield
+        finally:
+            del os.environ[_DIRECTORY]
 
 
 def _check(path: Path) -> int:

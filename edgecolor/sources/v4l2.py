@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import os
@@ -66,13 +67,12 @@ class _Device:
 
     def interrupt(self) -> None:
         """FFmpeg waits in VIDIOC_DQBUF for ever, and keeps the device; that returns once the stream is switched off (V4L2 manual)."""
-        device = Path(self.path).resolve()
-        for link in Path("/proc/self/fd").iterdir():
-            try:
-                if link.readlink() == device:
-                    fcntl.ioctl(int(link.name), _STREAM_OFF, _VIDEO_CAPTURE)
-            except OSError:  # closed meanwhile, or not the one that streams
-                continue
+        with contextlib.suppress(OSError):  # no descriptor is left to look with
+            device = Path(self.path).resolve()
+            for link in Path("/proc/self/fd").iterdir():
+                with contextlib.suppress(OSError):  # closed meanwhile, or not the one that streams
+                    if link.readlink() == device:
+                        fcntl.ioctl(int(link.name), _STREAM_OFF, _VIDEO_CAPTURE)
 
 
 def _present() -> list[str]:

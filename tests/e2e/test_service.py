@@ -205,7 +205,7 @@ def test_a_renewed_certificate_counts_from_a_reload_on_and_viewers_stay(tmp_path
 
     certificate, key = own_certificate(tmp_path)
     tls = f'"127.0.0.1:0"\ntls_certificate = "{certificate}"\ntls_key = "{key}"'
-    with served(tmp_path, SETTINGS.replace('"127.0.0.1:0"', tls), monkeypatch) as (server, told, _), Viewer(server) as viewer:
+    with served(tmp_path, SETTINGS.replace('"127.0.0.1:0"', tls), monkeypatch) as (server, told, file), Viewer(server) as viewer:
         told.until(is_line("READY=1"))
         first = shown()
         assert first.split() == certificate.read_text().split()
@@ -216,9 +216,10 @@ def test_a_renewed_certificate_counts_from_a_reload_on_and_viewers_stay(tmp_path
         renewed = shown()
         assert renewed != first and renewed.split() == certificate.read_text().split()
         key.write_text("broken")
+        file.write_text(file.read_text().replace("chroma_rate = 5", "chroma_rate = 4"))
         server.process.send_signal(signal.SIGHUP)
-        assert "not a PEM certificate and its key" in told.until(is_line("STATUS=reload refused"))[-1]
-        assert shown() == renewed
+        assert "not a PEM certificate and its key" in told.until(is_line("STATUS=reload refused for the certificate"))[-1]
+        assert shown() == renewed and server.state()["chroma"]["limit"] == 4, "all else of the new settings counts"
         number = viewer.part().sequence
         while viewer.part().sequence <= number:
             pass

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
 import subprocess
 import sys
 import tomllib
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from edgecolor.cli import main
+from edgecolor.commands.config import UNIT_SECRETS
 from edgecolor.credentials import Secret
 from edgecolor.sinks.http.access import PasswordHash
 from tests.conftest import ROOT
@@ -56,10 +58,28 @@ def test_secrets_that_systemd_would_hand_over_are_found_beside_the_settings(tmp_
     for action in ("check", "show"):
         done = edgecolor("config", action, path)
         assert done.returncode == 0 and "0123456789" not in done.stdout, done.stderr
+    (secrets / "webtoken").write_text("0123456789abcdef0123\n")
+    (secrets / "webtoken").chmod(0o600)
+    other = written(tmp_path, "[http]\ntoken_file = 'webtoken'\n", 0o644)
+    assert edgecolor("config", "check", other).returncode == 2, "the unit hands over no secret of that name"
+    (secrets / "token").chmod(0o644)
+    path = written(tmp_path, "[http]\naddress = '0.0.0.0:8080'\ntoken_file = 'token'\n", 0o644)
+    assert f"{secrets / 'token'}: everybody" in edgecolor("config", "check", path).stderr
     (tmp_path / "token").write_text("short\n")
     (tmp_path / "token").chmod(0o600)
     done = edgecolor("config", "check", path, CREDENTIALS_DIRECTORY=str(tmp_path))
     assert done.returncode == 2 and "the token must have 16 letters" in done.stderr, "systemd's own come first"
+
+
+def test_the_secrets_that_are_looked_for_are_those_that_the_unit_names() -> None:
+    unit = (ROOT / "systemd/edgecolor@.service").read_text()
+    assert re.findall(r"^LoadCredential=(\w+):/etc/edgecolor/%i\.secrets/\1$", unit, re.MULTILINE) == list(UNIT_SECRETS)
+
+
+def test_what_is_no_file_is_said_to_be_none(capsys: pytest.CaptureFixture[str]) -> None:
+    for name in (".", "/", ""):
+        assert main(["config", "check", name]) == 2
+        assert "Is a directory" in capsys.readouterr().err
 
 
 def test_secrets_that_this_user_can_not_see_are_told_of(

@@ -112,6 +112,13 @@ def test_a_password_in_a_file_for_everybody_is_refused_by_name(address: str, tmp
     assert "sesame" not in str(caught.value)
 
 
+def test_what_may_be_a_password_by_an_unknown_name_is_hidden_and_not_refused(tmp_path: Path) -> None:
+    address = "rtsp://cam/axis-media/media.amp?streamprofile=Quality&videobitrate=1500"
+    path = written(tmp_path, f"[source]\naddress = '{address}'")
+    path.chmod(0o644)
+    assert load(path, {}, {}).config.source.address == address
+
+
 def test_every_flag_of_serve_is_a_setting() -> None:
     from edgecolor.commands.serve import _FLAGS
 

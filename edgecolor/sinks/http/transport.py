@@ -70,7 +70,9 @@ class Listener:
 
     async def stop(self) -> None:
         """Accept no more and end all connections."""
-        tasks = list(self._tasks)
+        loop, tasks = asyncio.get_running_loop(), list(self._tasks)
+        for bound in self._sockets:
+            loop.remove_reader(bound)  # else who comes in this very moment is taken in by an accept that nobody awaits any more
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
