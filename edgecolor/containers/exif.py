@@ -134,8 +134,8 @@ def upright(blob: bytes, width: int, height: int) -> bytes:
     if inner := _inner(blob, pointer, order):
         _patch(patched, inner.get(PIXEL_X), width, order)
         _patch(patched, inner.get(PIXEL_Y), height, order)
-        _reduce(patched, integers(pointer, order)[0], inner, order)
-    _reduce(patched, start, found, order)
+        _reduce(patched, integers(pointer, order)[0], inner, order, 0)
+    _reduce(patched, start, found, order, 4)
     return bytes(patched)
 
 
@@ -145,10 +145,12 @@ def _patch(blob: bytearray, entry: Entry | None, value: int, order: str) -> None
         struct.pack_into(order + code, blob, entry.place + 8, min(value, (1 << 8 * struct.calcsize(order + code)) - 1))
 
 
-def _reduce(blob: bytearray, offset: int, found: dict[int, Entry], order: str) -> None:
+def _reduce(blob: bytearray, offset: int, found: dict[int, Entry], order: str, link: int) -> None:
     """Leave these entries in the directory at an offset, and no other; no directory follows."""
     (number,) = struct.unpack_from(order + "H", blob, offset)
-    end = min(offset + 2 + 12 * number + 4, len(blob))
+    if len(found) == number and not link:
+        return
+    end = min(offset + 2 + 12 * number + link, len(blob))
     table = b"".join(blob[entry.place : entry.place + 12] for entry in found.values())
     blob[offset:end] = (struct.pack(order + "H", len(found)) + table + bytes(4)).ljust(end - offset, b"\0")
 

@@ -58,10 +58,10 @@ def divide(source: Path, target: Path, options: VideoOptions, seconds: float) ->
         borders: list[int] = []
         last = None
         timeline = Timeline(stream.index)
-        for packet in timeline.straighten(container.demux(stream)):
+        for packet in timeline.straighten(container.demux()):
             if timeline.restarts:  # one place in the file would have two times
                 return []
-            if packet.pts is None:
+            if packet.pts is None or packet.stream.index != stream.index:
                 continue
             last = packet.pts if last is None else last
             if packet.is_keyframe and (packet.pts - last) * stream.time_base >= seconds:

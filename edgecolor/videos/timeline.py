@@ -9,6 +9,7 @@ from typing import Any
 _DISORDER_S = 0.5  # what falls back by less is out of order, and no new beginning
 _BESIDE_S = 5.0  # streams that were heard of within so many seconds are expected to begin anew together
 _MOST_WAITING = 500  # packets, until they do
+_MOST_LEAPING = 50  # packets of one stream with times far ahead, that may be damage
 
 
 @dataclass
@@ -20,6 +21,11 @@ class _Track:
     last: float | None = None
     out: int | None = None
     ends: tuple[float, float] = (float("-inf"), float("-inf"))
+    timed: bool = True  # picture or sound
+
+    def falls_back(self, time: float) -> bool:
+        """Whether a time in the file is before the newest one by more than disorder explains."""
+        return self.last is not None and time < self.last - _DISORDER_S
 
 
 class Timeline:
@@ -41,22 +47,22 @@ class Timeline:
 
     def straighten(self, packets: Iterable[Any]) -> Iterator[Any]:
         """The packets, with their times set. Those of different streams may change places."""
-        for packet in packets:
+        for packet in self._without_leaps(packets):
             if packet.dts is None:
                 yield from (*self._settle(), self._placed(packet))
                 continue
             index, timed = packet.stream.index, packet.stream.type in ("video", "audio")
-            track = self._tracks.setdefault(index, _Track())
+            track = self._tracks.setdefault(index, _Track(timed=timed))
             time = float(packet.dts * packet.time_base)
             current = index in self._begun if self._waiting else track.shift == self._shift
-            if timed and current and track.last is not None and time < track.last - _DISORDER_S:
+            if timed and current and track.falls_back(time):
                 yield from self._settle()
                 self._now, self._shift = track.ends[0], track.ends[0] - time
                 self.restarts += 1
                 self._begun, self._waiting = {index}, [packet]
             elif not self._waiting:
                 yield self._placed(packet)
-            elif not timed or index in self._begun or self._is_nearer(time, track):
+            elif not timed or index in self._begun or track.falls_back(time) or self._is_nearer(time, track):
                 self._waiting.append(packet)
                 self._begun |= {index} if timed else set()
             else:
@@ -67,12 +73,43 @@ class Timeline:
                 yield from self._settle()
         yield from self._settle()
 
+    def _without_leaps(self, packets: Iterable[Any]) -> Iterator[Any]:
+        """The packets. Times far ahead, behind which those of the stream go on where they were, are damage and no new beginning: such
+        packets wait for what follows in their stream, and come right behind the one before them if they were wrong."""
+        before: dict[int, int] = {}  # dts of each stream's newest packet that does not wait, in ticks
+        leaping: dict[int, list[Any]] = {}
+        for packet in packets:
+            if packet.dts is None or packet.stream.type not in ("video", "audio"):
+                yield packet
+                continue
+            index, far = packet.stream.index, _BESIDE_S / packet.time_base
+            waiting = leaping.pop(index, [])
+            if waiting and abs(packet.dts - before[index]) < far:
+                behind = before[index] + 1 - waiting[0].dts
+                for wrong in waiting:
+                    wrong.dts, wrong.pts = wrong.dts + behind, None if wrong.pts is None else wrong.pts + behind
+                    self.moved += index != self._main
+            elif waiting and 0 <= packet.dts - waiting[-1].dts < far and len(waiting) < _MOST_LEAPING:
+                leaping[index] = [*waiting, packet]
+                continue
+            yield from waiting
+            if waiting:
+                before[index] = waiting[-1].dts
+            if index in before and packet.dts - before[index] > far:
+                leaping[index] = [packet]
+                continue
+            before[index] = packet.dts
+            yield packet
+        for waiting in leaping.values():
+            yield from waiting
+
     def _is_nearer(self, time: float, track: _Track) -> bool:
         """Whether a time in the file belongs to the newest beginning, rather than to what the track had before."""
         return abs(time + self._shift - self._now) < abs(time + track.shift - self._now)
 
     def _all_begun(self) -> bool:
-        return all(index in self._begun or track.ends[0] < self._now - _BESIDE_S for index, track in self._tracks.items())
+        expected = ((index, track) for index, track in self._tracks.items() if track.timed)
+        return all(index in self._begun or track.ends[0] < self._now - _BESIDE_S for index, track in expected)
 
     def _settle(self) -> Iterator[Any]:
         """What waits, behind the end of what came before in each stream."""

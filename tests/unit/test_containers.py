@@ -162,6 +162,18 @@ def test_compressed_and_plain_xmp_in_png():
 # ---- EXIF
 
 
+def test_what_lies_right_behind_an_inner_directory_stays():
+    """Some writers leave out the link to a next directory there, which none of them needs; GPS may begin at once."""
+    inner, gps = 8 + 2 + 24 + 4, 8 + 2 + 24 + 4 + 2 + 12
+    outer = struct.pack(">H", 2) + struct.pack(">HHII", 0x8769, 4, 1, inner) + struct.pack(">HHII", 0x8825, 4, 1, gps) + bytes(4)
+    speed = struct.pack(">H", 1) + struct.pack(">HHIHH", 0x8827, 3, 1, 400, 0)
+    north = struct.pack(">H", 1) + struct.pack(">HHI4s", 1, 2, 2, b"N") + bytes(4)
+    blob = b"MM\0*" + struct.pack(">I", 8) + outer + speed + north
+    read = Image.Exif()
+    read.load(exif.upright(blob, 45, 61))
+    assert read.get_ifd(0x8769) == {0x8827: 400} and read.get_ifd(0x8825) == {1: "N"}
+
+
 def test_upright_exif_resets_orientation_size_and_thumbnail_and_moves_nothing():
     blob = bytearray(samples.exif(6))
     order = "<" if blob[:2] == b"II" else ">"

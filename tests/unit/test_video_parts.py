@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from fractions import Fraction
 from pathlib import Path
 
@@ -20,6 +21,22 @@ COUNT = 60
 
 def film(path: Path, codec: str = "libx264", **options: object) -> Path:
     return write(path, gray_frames(COUNT, (96, 128)), codec=codec, time_base=Fraction(1, 25), options={"g": "10"}, **options)  # type: ignore[arg-type]
+
+
+def with_sound(source: Path, target: Path) -> Path:
+    """The same film with noise beside its pictures."""
+    noise = np.random.default_rng(0).integers(-9999, 9999, (1, 48_000 * COUNT // 25)).astype(np.int16)
+    with av.open(str(source)) as given, av.open(str(target), "w") as container:
+        picture = container.add_stream_from_template(given.streams.video[0])
+        sound = container.add_stream("pcm_s16le", rate=48_000, layout="mono")
+        found = [packet for packet in given.demux(video=0) if packet.size]
+        for number, packet in enumerate(found):
+            packet.stream = picture
+            container.mux(packet)
+            samples = av.AudioFrame.from_ndarray(noise[:, 1920 * number : 1920 * (number + 1)], "s16", "mono")
+            samples.sample_rate, samples.pts, samples.time_base = 48_000, 1920 * number, Fraction(1, 48_000)
+            container.mux(sound.encode(samples))
+    return target
 
 
 def in_parts(source: Path, target: Path, **options: object) -> list[Path]:
@@ -89,6 +106,14 @@ def test_what_is_done_in_one_piece(tmp_path: Path) -> None:
     joined = tmp_path / "joined.mkv"
     joined.write_bytes(2 * source.read_bytes())
     assert divide(joined, tmp_path / "out.mkv", VideoOptions(), 0.7) == [], "its times start anew"
+    with av.open(str(with_sound(source, tmp_path / "sound.mkv"))) as container:
+        packet = [bytes(packet) for packet in container.demux(audio=0) if packet.size][20]
+    sound = bytearray((tmp_path / "sound.mkv").read_bytes())
+    place = sound.index(packet) - 3
+    sound[place : place + 2] = struct.pack(">h", struct.unpack_from(">h", sound, place)[0] + 2000)  # of a SimpleBlock, RFC 9559
+    (tmp_path / "late.mkv").write_bytes(sound)
+    assert len(divide(tmp_path / "sound.mkv", tmp_path / "out.mkv", VideoOptions(), 0.7)) == 3
+    assert divide(tmp_path / "late.mkv", tmp_path / "out.mkv", VideoOptions(), 0.7) == [], "the times of its sound fall back"
 
 
 def test_parts_of_two_kinds_are_not_joined(tmp_path: Path) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
+from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any
 
@@ -79,3 +80,44 @@ def test_a_little_disorder_is_no_new_beginning() -> None:
     assert found[0] == [0, 100, 200, 150, 300], "the decoder puts pictures in order"
     assert found[1] == [0, 100, 200, 201, 300]
     assert timeline.restarts == 0 and timeline.moved == 1
+
+
+@pytest.mark.parametrize(("stream", "wrong"), [(VIDEO, 1), (AUDIO, 1), (AUDIO, 6)])
+def test_a_few_times_far_ahead_are_damage_and_move_nothing_else(stream: Any, wrong: int) -> None:
+    packets = film(10.0, 8)
+    want = [[p.pts for p in packets if p.stream is kind] for kind in (VIDEO, AUDIO)]
+    for late in [p for p in packets if p.stream is stream][20 : 20 + wrong]:
+        late.dts, late.pts = late.dts + 100_000, late.pts + 100_000
+    timeline, found = straightened(packets)
+    assert timeline.restarts == 0 and timeline.moved == (wrong if stream is AUDIO else 0)
+    for kind in (0, 1):
+        damaged = slice(20, 20 + wrong) if kind == stream.index else slice(0, 0)
+        before, after = found[kind][: damaged.start], found[kind][damaged.stop :]
+        assert before == want[kind][: damaged.start] and after == want[kind][damaged.stop :]
+    assert all(a < b for times in found[:2] for a, b in pairwise(times))
+
+
+def test_pictures_that_come_seldom_are_no_damage() -> None:
+    lapse = [packet(VIDEO, 10.0 * number, 10.0) for number in range(100)]
+    timeline, (shown, *_) = straightened(lapse)
+    assert shown == list(range(0, 1_000_000, 10_000)) and timeline.restarts == 0
+
+
+def test_sound_that_begins_late_after_a_new_beginning_is_not_squeezed() -> None:
+    new = film(0.0, 24)
+    late = [p for p in new if p.stream is VIDEO or p.dts >= 12_000]
+    timeline, (_, heard, _) = straightened(film(0.0, 20) + late)
+    assert timeline.restarts == 1 and timeline.moved == 0 and min(b - a for a, b in pairwise(heard)) == 100
+
+
+def test_words_hold_nothing_up_at_a_new_beginning() -> None:
+    read = 0
+
+    def packets() -> Iterator[Any]:
+        nonlocal read
+        for one in [*film(50.0, 20), packet(WORDS, 69.0, 1.0), *film(0.0, 20)]:
+            read += 1
+            yield one
+
+    most = max(read - done for done, _ in enumerate(Timeline(main=0).straighten(packets()), 1))
+    assert most < 10
