@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 import base64
 import functools
+import socket
 from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from edgecolor.credentials import Secret
 from edgecolor.errors import ConfigError
 from edgecolor.sinks.http import access
 from edgecolor.sinks.http.access import Gate, Hosts, PasswordHash, Tries, hash_password, network_of
+from edgecolor.sinks.http.transport import Listener
 
 # RFC 7914, section 12: scrypt("password", "NaCl", n=1024, r=8, p=16), the first 32 of its 64 bytes.
 RFC_SALT = base64.b64encode(b"NaCl").decode()
@@ -181,3 +184,19 @@ def test_names_that_were_given_and_addresses_are_answered_beyond_loopback() -> N
     hosts = Hosts(("Camera.Example",), literals=True)
     assert all(hosts.allows(name) for name in ("camera.example:8443", "CAMERA.EXAMPLE.", "192.0.2.1:80", "[2001:db8::1]:80", "localhost"))
     assert not any(hosts.allows(name) for name in ("evil.example", "sub.camera.example", "camera.example.evil"))
+
+
+def test_who_comes_in_the_moment_of_the_end_is_let_go_at_once() -> None:
+    async def come_late() -> None:
+        listener = Listener(web.Application(), 4)
+        address = listener.bind("127.0.0.1", 0)
+        await listener.listen(None)
+        await asyncio.sleep(0.05)  # the accept waits
+        with socket.create_connection(address) as late:
+            await asyncio.sleep(0)
+            await listener.stop()
+            late.settimeout(5)
+            with pytest.raises(ConnectionResetError):
+                late.recv(1)
+
+    asyncio.run(come_late())
