@@ -67,7 +67,9 @@ class Held:
 
 
 def resident_mb() -> float:
-    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+    """Memory of its own, in use or swapped out: what is mapped of files comes and goes as the kernel likes (proc_pid_status(5))."""
+    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    return sum(int(status[key].split()[0]) for key in ("RssAnon", "VmSwap")) / 1024
 
 
 async def live_once(config: ServeConfig, published: bool) -> None:

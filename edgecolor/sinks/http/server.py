@@ -138,8 +138,10 @@ class HttpSink:
             view.wake()
         await self._listener.stop()
         # aiohttp keeps the handlers of applications that are gone in a cache, and so this object: what it showed, it must let go.
-        self._state, self._metrics = dict, Metrics(dict, self._traffic)
+        self._state = dict
         self._views = {name: View(name) for name in VIEWS}
+        self._loop, self._page = None, ""
+        del self._listener, self._metrics
 
     async def _serve_root(self, request: web.Request) -> web.StreamResponse:
         """The page; or what mjpg-streamer serves at this place, since many programs know its addresses."""
