@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Any, Literal
 
-from aiohttp import HttpVersion10, web
+from aiohttp import HttpVersion10, web, web_app
 
 from edgecolor.frame import Frame
 from edgecolor.sinks.http.access import Gate, Hosts, PasswordHash
@@ -137,7 +137,9 @@ class HttpSink:
         for view in self._views.values():
             view.wake()
         await self._listener.stop()
-        # aiohttp keeps the handlers of applications that are gone in a cache, and so this object: what it showed, it must let go.
+        # aiohttp keeps the handlers of applications that are gone in a cache, and so this object, with all that it holds.
+        if (kept := getattr(web_app, "_cached_build_middleware", None)) is not None:
+            kept.cache_clear()
         self._state = dict
         self._views = {name: View(name) for name in VIEWS}
         self._loop, self._page = None, ""
