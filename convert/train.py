@@ -12,8 +12,6 @@ import io
 import json
 import shutil
 import time
-import zipfile
-import zlib
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -24,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from convert.checkpoint import restore_checkpoint, save_checkpoint
 from convert.config import StageConfig, TrainConfig
 from convert.critic import build_critic, teach
 from convert.dataset import PictureCache
@@ -43,6 +42,7 @@ from convert.network import (
     encoder_block,
 )
 from convert.norms import fused
+from convert.optimizer import Average, make_optimizer
 from convert.plot import plot_log
 from convert.sampler import Sampler, some_pixels
 from convert.spent import Spent, note_spent
@@ -53,48 +53,6 @@ from edgecolor.errors import ConfigError
 BINS, NARROWED = "bins.npy", "narrowed.keras"
 _NARROWING, _NARROWING_SIZE = 96, 128  # pictures, and their size, by which a narrow encoder is fitted
 Batch = tuple[Any, dict[str, NDArray[Any]]]
-
-
-class SlowEncoderAdamW(keras.optimizers.AdamW):
-    """AdamW whose step is scaled for some variables: a pretrained encoder moves slower than a new decoder."""
-
-    def __init__(self, slow: list[keras.Variable], rate: float, **settings: Any) -> None:
-        super().__init__(**settings)
-        # The TensorFlow backend hands over its own variable, the others Keras' one.
-        self._slow, self._rate = {id(v) for v in slow} | {id(v.value) for v in slow}, rate
-
-    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
-        super().update_step(gradient, variable, learning_rate * (self._rate if id(variable) in self._slow else 1.0))
-
-
-class Average:
-    """Exponential moving average of all weights, updated every ``EVERY`` steps."""
-
-    EVERY = 8
-
-    def __init__(self, model: keras.Model, momentum: float) -> None:
-        self.values = [np.asarray(v) for v in model.get_weights()]
-        self._momentum = momentum**self.EVERY
-
-    def update(self, model: keras.Model, step: int) -> None:
-        keep = min(self._momentum, (1 + step) / (10 * self.EVERY + step))  # the first steps are forgotten sooner
-        self.values = [keep * old + (1 - keep) * new for old, new in zip(self.values, model.get_weights(), strict=True)]
-
-
-def _learning_rate(stage: StageConfig) -> keras.optimizers.schedules.CosineDecay:
-    warm = min(stage.warmup, stage.steps // 2)
-    return keras.optimizers.schedules.CosineDecay(
-        0.0 if warm else stage.learning_rate, max(1, stage.steps - warm), alpha=0.01, warmup_target=stage.learning_rate if warm else None,
-        warmup_steps=warm,
-    )
-
-
-def _optimizer(stage: StageConfig, model: keras.Model, encoder_layers: set[str]) -> keras.optimizers.Optimizer:
-    rate = _learning_rate(stage)
-    if stage.optimizer == "adam":
-        return keras.optimizers.Adam(rate)
-    slow = [v for name in encoder_layers for v in model.get_layer(name).trainable_variables]
-    return SlowEncoderAdamW(slow, stage.encoder_rate, learning_rate=rate, weight_decay=1e-4, clipnorm=5.0)
 
 
 def _feature_batch(cache: FeatureCache, read: Any, stage: StageConfig, seed: int, step: int) -> Batch:
@@ -328,7 +286,7 @@ class Run:
     def _loop(
         self, stage: StageConfig, folder: Path, model: ColorModel, slow: set[str], make: Any, finish: Any, critic: keras.Model | None = None
     ) -> None:
-        optimizer = _optimizer(stage, model, slow)
+        optimizer = make_optimizer(stage, model, slow)
         model.compile(optimizer=optimizer)
         optimizer.build(model.trainable_variables)
         optimizers = [optimizer]
@@ -338,7 +296,7 @@ class Run:
         average, start, spent = Average(model, self.config.ema), 0, Spent()
         state = folder / "state.npz"
         if state.exists():
-            start, spent = self._restore(state, model, optimizers, average)
+            start, spent = restore_checkpoint(state, model, optimizers, average)
         alone = _batches_per_second(make, start) * stage.batch
         began, done = time.monotonic(), 0
         self.step_seconds = []
@@ -356,7 +314,7 @@ class Run:
                 done += stage.batch
                 last = step + 1 == stage.steps
                 if last or (step + 1) % self.config.checkpoint_every == 0:
-                    self._checkpoint(state, step + 1, model, optimizers, average, spent.until_now())
+                    save_checkpoint(state, step + 1, model, optimizers, average, spent.until_now())
                 if last or (step + 1) % self.config.validate_every == 0:
                     network = finish(average.values)
                     save_network(network, folder / WEIGHTS)
@@ -365,28 +323,6 @@ class Run:
                     self._log({"stage": stage.name, "step": step + 1, "loss": loss, **speeds, **figures})
         note_spent(self.folder, stage.name, stage.steps * stage.batch, spent.until_now())
         finish(average.values)
-
-    @staticmethod
-    def _checkpoint(path: Path, step: int, model: keras.Model, optimizers: list[Any], average: Average, spent: list[float]) -> None:
-        part = path.with_name("part.npz")
-        arrays = {f"weight{i}": w for i, w in enumerate(model.get_weights())}
-        arrays |= {f"optimizer{i}": np.asarray(v) for i, v in enumerate(v for o in optimizers for v in o.variables)}
-        arrays |= {f"average{i}": v for i, v in enumerate(average.values)}
-        np.savez(part, step=step, spent=spent, **arrays)
-        part.rename(path)
-
-    @staticmethod
-    def _restore(path: Path, model: keras.Model, optimizers: list[Any], average: Average) -> tuple[int, Spent]:
-        try:
-            with path.open("rb") as stream, np.load(stream) as saved:
-                model.set_weights([saved[f"weight{i}"] for i in range(len(model.get_weights()))])
-                for i, variable in enumerate(v for o in optimizers for v in o.variables):
-                    variable.assign(saved[f"optimizer{i}"])
-                average.values = [saved[f"average{i}"] for i in range(len(average.values))]
-                wall, processor = map(float, saved["spent"])
-                return int(saved["step"]), Spent(wall, processor)
-        except (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-            raise ConfigError(f"{path}: damaged, or of a stage with other settings ({error}); delete it to begin the stage anew") from error
 
     def _log(self, row: dict[str, Any]) -> None:
         path = self.folder / "log.csv"

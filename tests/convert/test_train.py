@@ -17,10 +17,12 @@ import keras
 import numpy as np
 import pytest
 
+from convert import train as training
 from convert.__main__ import main
 from convert.config import TrainConfig, load_config
 from convert.network import DecoderWidths, EncoderForm, build_edgecolor, build_seed, encoder_block
-from convert.train import Average, Run, seconds_per_step
+from convert.optimizer import Average
+from convert.train import Run, seconds_per_step
 from convert.weights import average_networks, load_network, recipe_of, save_network, widen
 from edgecolor import Colorizer
 from edgecolor.errors import AssetNotFoundError, ConfigError, ModelError
@@ -126,7 +128,7 @@ def test_a_killed_run_goes_on_where_it_was(straight: Path, folder: Path, monkeyp
         pass
 
     saves = []
-    checkpoint = Run._checkpoint
+    checkpoint = training.save_checkpoint
 
     def cut(path: Path, step: int, *rest: object) -> None:
         checkpoint(path, step, *rest)  # type: ignore[arg-type]
@@ -134,7 +136,7 @@ def test_a_killed_run_goes_on_where_it_was(straight: Path, folder: Path, monkeyp
         if len(saves) in (2, 4):  # in the middle of each stage
             raise PowerCutError
 
-    monkeypatch.setattr(Run, "_checkpoint", staticmethod(cut))
+    monkeypatch.setattr(training, "save_checkpoint", cut)
     for _ in range(2):
         with pytest.raises(PowerCutError):
             train(config(folder, "killed"))
