@@ -67,6 +67,10 @@ def _parser() -> argparse.ArgumentParser:
     average.add_argument("stages", nargs="+", metavar="STAGE", help="folders of stages in it, as 1-pale128")
     average.add_argument("-o", "--out", type=Path, required=True, help="folder to write, to be exported, packed or trained on")
 
+    ensemble = commands.add_parser("ensemble", help="join networks of the same bins into one that says their mean: a teacher")
+    ensemble.add_argument("weights", nargs="+", type=Path, help=".keras files, packed or in their run's folder")
+    ensemble.add_argument("-o", "--out", type=Path, required=True, help="folder to write, as a run's; a teacher is its weights.keras")
+
     evaluate = commands.add_parser("evaluate", help="score models beside the gray input and the shipped seed network")
     evaluate.add_argument("models", nargs="+", help=".keras, .tflite, or the name of a shipped model")
     evaluate.add_argument("--data", type=Path, action="append", required=True, help="folder of pictures; may be given several times")
@@ -170,19 +174,18 @@ def _finetune(arguments: argparse.Namespace) -> None:
 
 
 def _average(arguments: argparse.Namespace) -> None:
-    import shutil
-
-    from convert.files import write_file
-    from convert.train import BINS
-    from convert.weights import WEIGHTS, average_networks, load_network, recipe_of, save_network
+    from convert.weights import WEIGHTS, average_networks, centers_of, load_network, recipe_of, write_run
 
     mean = average_networks([load_network(arguments.run / stage / WEIGHTS) for stage in arguments.stages])
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    recipe = {**recipe_of(arguments.run / WEIGHTS), "averaged": arguments.stages}
-    write_file(arguments.out / "config.json", (json.dumps(recipe, indent=1) + "\n").encode())
-    if (arguments.run / BINS).exists():
-        shutil.copy(arguments.run / BINS, arguments.out / BINS)
-    print(save_network(mean, arguments.out / WEIGHTS))
+    whole = arguments.run / WEIGHTS
+    print(write_run(arguments.out, mean, {**recipe_of(whole), "averaged": arguments.stages}, centers_of(whole)))
+
+
+def _ensemble(arguments: argparse.Namespace) -> None:
+    from convert.ensemble import join_files
+    from convert.weights import write_run
+
+    print(write_run(arguments.out, *join_files(arguments.weights)))
 
 
 def _evaluate(arguments: argparse.Namespace) -> None:
@@ -281,17 +284,14 @@ def _edgetpu(arguments: argparse.Namespace) -> None:
 
 
 def _pack(arguments: argparse.Namespace) -> None:
-    import shutil
-
     from convert.files import write_file
-    from convert.train import BINS
-    from convert.weights import WEIGHTS, load_network, recipe_of, save_network
+    from convert.weights import WEIGHTS, centers_of, load_network, recipe_of, save_network, write_centers
 
-    save_network(load_network(arguments.run / WEIGHTS), arguments.out, "float16")
-    recipe = recipe_of(arguments.run / WEIGHTS)
-    write_file(arguments.out.with_suffix(".config.json"), (json.dumps(recipe, indent=1) + "\n").encode())
-    if (arguments.run / BINS).exists():  # the seed network has none
-        shutil.copy(arguments.run / BINS, arguments.out.with_suffix(".bins.npy"))
+    weights = arguments.run / WEIGHTS
+    save_network(load_network(weights), arguments.out, "float16")
+    write_file(arguments.out.with_suffix(".config.json"), (json.dumps(recipe_of(weights), indent=1) + "\n").encode())
+    if (centers := centers_of(weights)) is not None:  # the seed network has none
+        write_centers(arguments.out.with_suffix(".bins.npy"), centers)
     print(arguments.out)
 
 
@@ -334,7 +334,7 @@ def _reference(arguments: argparse.Namespace) -> None:
 
 
 _COMMANDS = {
-    "train": _train, "finetune": _finetune, "average": _average,
+    "train": _train, "finetune": _finetune, "average": _average, "ensemble": _ensemble,
     "evaluate": _evaluate, "export": _export, "operators": _operators, "edgetpu": _edgetpu, "pack": _pack, "card": _card,
     "pale": _pale, "sheet": _sheet, "reference": _reference,
 }

@@ -123,7 +123,7 @@ class StageConfig:
     perceptual_lite: int = 1  # whose eyes: EfficientNet-Lite1 or 2; Lite0 judges the results and is never used here
     adversarial: float = 0.0  # whole: weight of a critic's opinion, see convert.critic
     critic_rate: float = 4e-4  # the critic's own learning rate
-    teacher: str = ""  # whole: a .keras file, with its bins, of the network from whose output and bins is learnt too
+    teacher: str = ""  # a .keras file, with its bins, of the network from whose output is learnt too, and by a whole stage from its bins
     taught: float = 0.7  # how much of the aim is the teacher's, the rest is the truth's; all where there is no truth
     pixels: int = 256  # how many pixels of a grid take part in a step's loss; 0: all
 

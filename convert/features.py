@@ -1,5 +1,7 @@
 """The frozen encoder's features of many random crops, computed once and kept as uint8, to train on what follows them.
 
+What a teacher says of the same crops is kept beside them.
+
 Each channel is standardized over the data and stored over +-4 deviations. Standardization is folded into the
 decoder's first 1x1 convolutions afterwards, so that nothing of it is left in the exported network.
 """
@@ -8,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +21,9 @@ from tqdm import tqdm
 
 from convert.config import StageConfig, TrainConfig
 from convert.dataset import PictureCache
+from convert.losses import Teacher
 from convert.network import build_encoder, with_input_size
-from convert.sampler import Sampler
+from convert.sampler import Sampler, compiled
 from convert.weights import copy_weights
 
 _SPAN = 4.0  # standard deviations either side of the mean that a byte covers
@@ -86,25 +90,42 @@ class FeatureCache:
         x, ab = self._sampler.crops(indices, np.random.default_rng((config.seed, 1, first)))
         return rows, x, np.clip(np.rint(np.asarray(ab)), -127, 127).astype(np.int8)
 
-    def _fill(self) -> None:
-        progress = self._folder / "rows.txt"
+    def _remaining(self, name: str, what: str) -> Iterator[tuple[NDArray[Any], Any, NDArray[np.int8]]]:
+        """Batches of crops that ``name`` has not been made of yet. How far it came is written down after some, so that it is resumed."""
+        progress = self._folder / f"{name}.txt"
         start = int(progress.read_text()) if progress.exists() else 0
-        if start >= self.rows:
-            return
-        if not (self._folder / "statistics.npz").exists():
-            self._measure()
-        statistics = np.load(self._folder / "statistics.npz")
-        with tqdm(total=self.rows, initial=start, desc="features", unit="crop") as bar:
+        with tqdm(total=self.rows, initial=min(start, self.rows), desc=what, unit="crop", disable=start >= self.rows) as bar:
             for first in range(start, self.rows, _BATCH):
                 rows, x, ab = self._crops(first)
-                for i, tap in enumerate(self._encoder.predict_on_batch(x)):
-                    unit = (np.asarray(tap, np.float32) - statistics[f"mean{i}"]) / statistics[f"deviation{i}"]
-                    self._taps[i][rows] = np.clip(np.rint(unit * (127.5 / _SPAN) + 127.5), 0, 255).astype(np.uint8)
-                self._targets[rows] = ab
+                yield rows, x, ab
                 bar.update(len(rows))
                 if first // _BATCH % 50 == 0 or rows[-1] + 1 == self.rows:
                     progress.with_suffix(".part").write_text(str(rows[-1] + 1))
                     progress.with_suffix(".part").rename(progress)
+
+    def _fill(self) -> None:
+        statistics: Any = None
+        for rows, x, ab in self._remaining("rows", "features"):
+            if statistics is None:
+                if not (self._folder / "statistics.npz").exists():
+                    self._measure()
+                statistics = np.load(self._folder / "statistics.npz")
+            for i, tap in enumerate(self._encoder.predict_on_batch(x)):
+                unit = (np.asarray(tap, np.float32) - statistics[f"mean{i}"]) / statistics[f"deviation{i}"]
+                self._taps[i][rows] = np.clip(np.rint(unit * (127.5 / _SPAN) + 127.5), 0, 255).astype(np.uint8)
+            self._targets[rows] = ab
+
+    def ask(self, teacher: Teacher) -> None:
+        """Have a teacher say the ab of every row; from then on ``said`` gives it."""
+        name = f"said-{_digest(teacher.network)}"
+        self._said = self._open(f"{name}.i8", np.int8, self._targets.shape[1:])
+        answer = compiled(lambda x: teacher(x)[0])
+        for rows, x, _ in self._remaining(name, "teacher"):
+            self._said[rows] = np.clip(np.rint(np.asarray(answer(x))), -127, 127).astype(np.int8)
+
+    def said(self, rows: NDArray[Any]) -> NDArray[np.int8]:
+        """ab (N, size/4, size/4, 2) that the teacher, which was asked, gives ``rows``, in the order in which the batches have them."""
+        return np.asarray(self._said[np.sort(rows)])
 
     def _measure(self) -> None:
         sums: list[Any] = [0.0] * 4

@@ -127,11 +127,11 @@ class Teacher:
     """A trained network with both heads that says what a picture's colours might be. Not a Keras object: the model must not own it."""
 
     def __init__(self, network: keras.Model) -> None:
-        self._network = folded(network)
+        self.network = folded(network)
 
     def __call__(self, x: Any) -> tuple[Any, Any]:
         """x: network input -> ab (N, h, w, 2) and logits of the bins (N, h, w, Q)."""
-        said = self._network(x, training=False)
+        said = self.network(x, training=False)
         return ops.stop_gradient(ops.cast(said["ab"], "float32")), ops.stop_gradient(ops.cast(said["bins"], "float32"))
 
 
@@ -146,7 +146,7 @@ class ColorModel(keras.Model):
     """A network with an ``ab`` head and perhaps a ``bins`` head, and the loss over them.
 
     Targets: {"ab": (N, h, w, 2), "pixels": (N, K) int32}, the indices into h*w of the pixels that count in this step; with a teacher
-    also "labelled": (N,) float32, 0 where the teacher alone is to be believed.
+    also "labelled": (N,) float32, 0 where the teacher alone is to be believed; or "said": (N, h, w, 2), when it was asked before.
     """
 
     _critic: keras.Model | None = None
@@ -218,6 +218,9 @@ class ColorModel(keras.Model):
             taught = 1 - labelled * (1 - self._stage.taught)
             aim = taught * said[0] + (1 - taught) * aim
             each = (1 - taught[..., 0]) * each - taught[..., 0] * ops.sum(ops.softmax(said[1]) * ops.log_softmax(logits), axis=-1)
+        if "said" in y:
+            answer = ops.take_along_axis(_flat(ops.cast(y["said"], "float32")), pixels, axis=1)
+            aim = self._stage.taught * answer + (1 - self._stage.taught) * aim
         classification = ops.mean(each)
         # A tenth: cross entropy is about 3, the Huber loss of ab about 10.
         return self._stage.bins_weight * classification + 0.1 * ops.mean(huber(guess - aim)) + extra

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-import io
 import json
 import shutil
 import time
@@ -47,10 +46,10 @@ from convert.plot import plot_log
 from convert.sampler import Sampler, some_pixels
 from convert.spent import Spent, note_spent
 from convert.validation import Validation
-from convert.weights import WEIGHTS, copy_weights, load_network, save_network, widen
+from convert.weights import BINS, WEIGHTS, centers_of, copy_weights, load_network, read_centers, save_network, widen, write_centers
 from edgecolor.errors import ConfigError
 
-BINS, NARROWED = "bins.npy", "narrowed.keras"
+NARROWED = "narrowed.keras"
 _NARROWING, _NARROWING_SIZE = 96, 128  # pictures, and their size, by which a narrow encoder is fitted
 Batch = tuple[Any, dict[str, NDArray[Any]]]
 
@@ -62,8 +61,10 @@ def _feature_batch(cache: FeatureCache, read: Any, stage: StageConfig, seed: int
         fix = f"give more pictures, more passes, or batch = {cache.rows}"
         raise ConfigError(f"stage {stage.name}: {cache.rows} crops are cached, fewer than a batch of {stage.batch}; {fix}")
     order = np.random.default_rng((seed, 2, step // steps)).permutation(cache.rows)
-    taps, ab = read(order[step % steps * stage.batch :][: stage.batch])
-    return taps, {"ab": ab.astype(np.float32), "pixels": some_pixels(np.random.default_rng((seed, 3, step)), len(ab), stage)}
+    rows = order[step % steps * stage.batch :][: stage.batch]
+    taps, ab = read(rows)
+    targets = {"ab": ab.astype(np.float32), "pixels": some_pixels(np.random.default_rng((seed, 3, step)), len(ab), stage)}
+    return taps, {**targets, "said": cache.said(rows).astype(np.float32)} if stage.teacher else targets
 
 
 def _batches_per_second(make: Any, start: int, count: int = 8) -> float:
@@ -94,20 +95,6 @@ def _encoder_shapes(network: keras.Model) -> dict[str, list[tuple[int, ...]]]:
     return {name: shapes for name, shapes in _shapes(network).items() if encoder_block(name) is not None}
 
 
-def _read_centers(path: Path) -> NDArray[Any]:
-    """Bin centres as a run, or its packed network, has them. Raises ConfigError."""
-    try:
-        centers: NDArray[Any] = np.load(path)
-    except (OSError, ValueError, EOFError) as error:
-        raise ConfigError(f"bins: centers: {path} can not be read ({error})") from error
-    return centers
-
-
-def _bins_of(weights: Path) -> list[Path]:
-    """Where the centres are that the bins head of these weights was trained for: packed beside them, or in their run."""
-    return [weights.with_suffix(".bins.npy"), weights.parent / BINS, weights.parent.parent / BINS]
-
-
 class Run:
     """One training run in one folder: config.json, state per stage, log.csv, sheets, and the averaged ``weights.keras``."""
 
@@ -115,8 +102,8 @@ class Run:
         self.config, self.folder = config, Path(config.out)
         if not config.stage:
             raise ConfigError("no [[stage]] to train: see convert/configs")
-        if config.data.unlabelled and not any(stage.teacher for stage in config.stage):
-            raise ConfigError(f"data: unlabelled: {config.data.unlabelled}: no stage has a teacher to say their colours")
+        if config.data.unlabelled and not any(stage.teacher and stage.kind == "whole" for stage in config.stage):
+            raise ConfigError(f"data: unlabelled: {config.data.unlabelled}: no stage of kind whole has a teacher to say their colours")
         keras.config.set_dtype_policy(config.precision)
         if config.data_parallel:
             if keras.backend.backend() != "jax":
@@ -194,19 +181,17 @@ class Run:
             return None
         path = self.folder / BINS
         if not path.exists():
-            content = io.BytesIO()
-            np.save(content, self._centers(colors))
-            write_file(path, content.getvalue())
-        return make_bins(colors, _read_centers(path), self.config.bins)
+            write_centers(path, self._centers(colors))
+        return make_bins(colors, read_centers(path), self.config.bins)
 
     def _centers(self, colors: NDArray[Any]) -> NDArray[Any]:
-        given, count = self.config.bins.centers, self.config.bins.count
-        known = [Path(given)] if given else [p for p in _bins_of(Path(self.config.start)) if p.exists()] if self.config.start else []
-        if not known:
+        given, start, count = self.config.bins.centers, self.config.start, self.config.bins.count
+        centers = read_centers(Path(given)) if given else centers_of(Path(start)) if start else None
+        if centers is None:
             return find_centers(colors, count, self.config.seed)
-        centers = _read_centers(known[0])
         if centers.shape != (count, 2):
-            raise ConfigError(f"bins: {known[0]} has {' x '.join(map(str, centers.shape))} numbers, not the {count} x 2 of bins.count")
+            raise ConfigError(f"bins: the centers {given or 'of ' + start} are {' x '.join(map(str, centers.shape))} numbers, not "
+                              f"the {count} x 2 of bins.count")
         return centers
 
     @staticmethod
@@ -216,22 +201,26 @@ class Run:
         path = Path(stage.teacher)
         if not path.is_file():
             raise ConfigError(f"stage {stage.name}: teacher {path}: no such file")
-        known = [p for p in _bins_of(path) if p.exists()]
-        if bins is None or not known or not np.array_equal(_read_centers(known[0]), bins.centers):
+        centers = centers_of(path)
+        if bins is None or centers is None or not np.array_equal(centers, bins.centers):
             raise ConfigError(f"teacher {path}: its bins are not this run's; start from its weights, or from some that came from them")
         return Teacher(load_network(path))
 
-    def _features(self, stage: StageConfig, network: keras.Model) -> FeatureCache:
-        for name in ("perceptual", "recognition", "adversarial", "teacher"):
+    def _features(self, stage: StageConfig, network: keras.Model) -> tuple[FeatureCache, Bins | None]:
+        for name in ("perceptual", "recognition", "adversarial"):
             if getattr(stage, name):
                 raise ConfigError(f"stage {stage.name}: {name}: only a stage of kind 'whole' sees the pictures that it needs")
-        return FeatureCache(self.folder.parent / "cache", self.pictures, self.config, stage, network if self._tuned else None)
+        cache = FeatureCache(self.folder.parent / "cache", self.pictures, self.config, stage, network if self._tuned else None)
+        bins = self._bins(cache.some_colors(200_000, self.config.seed))
+        if teacher := self._teacher(stage, bins):
+            cache.ask(teacher)
+        return cache, bins
 
     def _train_features(self, stage: StageConfig, seed: int, folder: Path, network: keras.Model) -> None:
-        cache = self._features(stage, network)
+        cache, bins = self._features(stage, network)
         decoder = fused(build_decoder(cache.shapes, self.config.bins.count, self.widths))
         model = ColorModel(decoder.inputs, decoder.output)
-        model.set_loss(stage, self._bins(cache.some_colors(200_000, self.config.seed)), self.config.bins.temperature)
+        model.set_loss(stage, bins, self.config.bins.temperature)
 
         def finish(values: list[NDArray[Any]]) -> keras.Model:
             trained = build_decoder(cache.shapes, self.config.bins.count, self.widths)
@@ -243,10 +232,9 @@ class Run:
         self._loop(stage, folder, model, set(), lambda step: _feature_batch(cache, cache.batch, stage, seed, step), finish)
 
     def _train_deep(self, stage: StageConfig, seed: int, folder: Path, network: keras.Model) -> None:
-        cache = self._features(stage, network)
+        cache, bins = self._features(stage, network)
         upper = build_upper(cache.shapes, self.config.bins.count, self.form, self.widths)
         copy_weights(network, upper, missing=False)
-        bins = self._bins(cache.some_colors(200_000, self.config.seed))
         self._tune(stage, folder, upper, network, lambda step: _feature_batch(cache, cache.shallow_batch, stage, seed, step), bins)
 
     def _train_whole(self, stage: StageConfig, seed: int, folder: Path, network: keras.Model) -> None:
@@ -256,12 +244,12 @@ class Run:
         colors = np.asarray(sampler.crops(rng.choice(len(self.pictures), 512, p=self.pictures.weights()), rng)[1])
         critic = build_critic(stage.size, stage.critic_rate) if stage.adversarial else None
         bins = self._bins(colors.reshape(-1, 2)[::7])
-        self._tune(stage, folder, network, shown, lambda step: sampler.batch(seed, step), bins, critic)
+        self._tune(stage, folder, network, shown, lambda step: sampler.batch(seed, step), bins, critic, self._teacher(stage, bins))
         copy_weights(shown, network)
 
     def _tune(
         self, stage: StageConfig, folder: Path, part: keras.Model, shown: keras.Model, make: Any, bins: Bins | None,
-        critic: keras.Model | None = None,
+        critic: keras.Model | None = None, teacher: Teacher | None = None,
     ) -> None:
         """Train a part of the network, or all of it. shown: a whole network, apart from it, which takes the averaged weights."""
         encoder = {layer.name: encoder_block(layer.name) for layer in part.layers if encoder_block(layer.name) is not None}
@@ -271,7 +259,7 @@ class Run:
             if frozen or kept or isinstance(layer, keras.layers.BatchNormalization):
                 layer.trainable = False  # a batch norm then works in inference mode, as it is exported
         model = ColorModel(part.inputs, part.output)
-        model.set_loss(stage, bins, self.config.bins.temperature, critic, self._teacher(stage, bins))
+        model.set_loss(stage, bins, self.config.bins.temperature, critic, teacher)
 
         def finish(values: list[NDArray[Any]]) -> keras.Model:
             by_path = dict(zip((v.path for v in model.weights), values, strict=True))

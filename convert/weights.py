@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import zipfile
 import zlib
@@ -11,11 +12,14 @@ from typing import Any
 
 import keras
 import numpy as np
+from numpy.typing import NDArray
 
+from convert.files import write_file
 from convert.spent import SPENT
 from edgecolor.errors import AssetNotFoundError, ConfigError, ModelError
 
 WEIGHTS = "weights.keras"  # what every run, and every stage of one, calls its averaged weights
+BINS = "bins.npy"  # and its bins' centers
 
 
 def recipe_of(weights: Path) -> dict[str, Any]:
@@ -43,6 +47,40 @@ def read_table(path: Path) -> dict[str, Any]:
     if not isinstance(table, dict):
         raise ConfigError(f"{path}: not a JSON table")
     return table
+
+
+def read_centers(path: Path) -> NDArray[Any]:
+    """Bin centres as a run, or its packed network, has them. Raises ConfigError."""
+    try:
+        centers: NDArray[Any] = np.load(path)
+    except (OSError, ValueError, EOFError) as error:
+        raise ConfigError(f"bins: centers: {path} can not be read ({error})") from error
+    return centers
+
+
+def centers_of(weights: Path) -> NDArray[Any] | None:
+    """The centres that the bins head of these weights was trained for: packed beside them, or in their run. None: there are none.
+
+    Raises ConfigError when they are damaged.
+    """
+    places = [weights.with_suffix(".bins.npy"), weights.parent / BINS, weights.parent.parent / BINS]
+    return next((read_centers(path) for path in places if path.exists()), None)
+
+
+def write_run(folder: Path, network: keras.Model, recipe: dict[str, Any], centers: NDArray[Any] | None) -> Path:
+    """What is left of a run, to be exported, packed, trained on or learnt from. Returns the path of its weights."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_file(folder / "config.json", (json.dumps(recipe, indent=1) + "\n").encode())
+    if centers is not None:
+        write_centers(folder / BINS, centers)
+    return save_network(network, folder / WEIGHTS)
+
+
+def write_centers(path: Path, centers: NDArray[Any]) -> None:
+    """Keep bin centres as .npy."""
+    content = io.BytesIO()
+    np.save(content, centers)
+    write_file(path, content.getvalue())
 
 
 def copy_weights(source: keras.Model, target: keras.Model, *, missing: bool = True) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 from PIL import Image
@@ -12,6 +14,7 @@ from PIL import Image
 from convert.config import DataConfig, StageConfig, TrainConfig
 from convert.dataset import PictureCache
 from convert.features import FeatureCache
+from convert.losses import Teacher
 
 STAGE = StageConfig("features", "features", 1, batch=2, size=32, passes=2)
 
@@ -53,3 +56,53 @@ def test_statistics_cut_off_while_they_were_written_are_measured_again(tmp_path:
         patched.setattr(np, "savez", cut)
         features_of(red, tmp_path)
     assert features_of(red, tmp_path).rows == 6
+
+
+def dark_or_light(ab: float) -> Teacher:
+    """A teacher that says red of what is dark and blue of what is light: a* is this many units times -x."""
+    x = keras.Input((None, None, 1))
+    head = keras.layers.Conv2D(2, 1, name="ab")
+    bins = keras.layers.Conv2D(3, 1, kernel_initializer="zeros", name="bins")
+    small = keras.layers.AveragePooling2D(4)(x)
+    network = keras.Model(x, {"ab": head(small), "bins": bins(small)})
+    head.set_weights([np.float32([-ab, 0]).reshape(1, 1, 1, 2), np.float32([0, 0])])
+    return Teacher(network)
+
+
+def test_a_teacher_is_asked_once_of_every_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "pictures").mkdir()
+    for number, gray in enumerate((20, 128, 235)):
+        Image.new("RGB", (48, 48), (gray, gray, gray)).save(tmp_path / "pictures" / f"{number}.png")
+    pictures = PictureCache(tmp_path / "cache", DataConfig(str(tmp_path / "pictures"), "elsewhere", short_side=36))
+    cache = features_of(pictures, tmp_path, replace(STAGE, passes=40, camera=0.0))
+    asked = []
+
+    def counted(function: Callable[..., object]) -> Callable[..., object]:
+        def count(x: object) -> object:
+            asked.append(len(x))  # type: ignore[arg-type]
+            if len(asked) == 2 and cut:
+                raise KeyboardInterrupt
+            return function(x)
+
+        return count
+
+    monkeypatch.setattr("convert.features.compiled", counted)
+    cut = True
+    with pytest.raises(KeyboardInterrupt):
+        cache.ask(dark_or_light(50.0))
+    cut = False
+    cache.ask(dark_or_light(50.0))
+    assert asked == [64, 56, 56], "it goes on where it was"
+    cache.ask(dark_or_light(50.0))
+    assert len(asked) == 3, "it has answered"
+    rows = np.random.default_rng(0).permutation(cache.rows)[:60]
+    taps, ab = cache.batch(rows)
+    said = cache.said(rows).astype(np.float32)
+    assert said.shape == ab.shape and np.abs(said[..., 1]).max() == 0
+    brightness = taps[0].reshape(len(taps[0]), -1)
+    for one in range(60):  # rows that have the same features have the same answer: both come in one order
+        alike = [other for other in range(60) if np.abs(brightness[one] - brightness[other]).max() < 0.1]
+        assert np.ptp(said[alike][..., 0]) <= 2, (one, alike)
+    assert len(np.unique(said[:, 4, 4, 0])) == 3
+    cache.ask(dark_or_light(-50.0))
+    np.testing.assert_allclose(cache.said(rows), -said, atol=1)

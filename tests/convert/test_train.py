@@ -234,6 +234,23 @@ def test_the_deeper_blocks_learn_from_cached_features(packed: Path, folder: Path
     assert not any(name.endswith("_bn") or (name.startswith("block") and "depthwise" in name) for name in changed)
 
 
+def test_a_teacher_is_asked_of_the_cached_crops_before(packed: Path, folder: Path) -> None:
+    """What it said is what the student aims at: itself, if it is its own teacher, so that nothing is left to learn."""
+    teacher = convert("ensemble", packed, packed, "-o", folder / "ensemble").strip()
+    first = config(folder, "asked")
+    still = {"warmup": 0, "passes": 1, "camera": 0.0, "learning_rate": 1e-9, "bins_weight": 0.0, "teacher": teacher}
+    stage = dataclasses.replace(first.stage[0], kind="deep", steps=1, **still)
+    loss = {}
+    for taught in (0.0, 1.0):
+        out = folder / "asked" / f"{taught:g}"
+        train(dataclasses.replace(first, start=str(packed), stage=(dataclasses.replace(stage, taught=taught),), out=str(out)))
+        loss[taught] = float(next(csv.DictReader((out / "log.csv").read_text().splitlines()))["loss"])
+    assert loss[1.0] < 0.1 < loss[0.0], loss
+    unlabelled = dataclasses.replace(first.data, unlabelled=str(DATA / "pictures"))
+    with pytest.raises(ConfigError, match="no stage of kind whole has a teacher"):
+        Run(dataclasses.replace(first, data=unlabelled, stage=(stage,)))
+
+
 @pytest.mark.system  # a minute
 def test_a_narrow_student_learns_from_the_packed_network(packed: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     told = []
