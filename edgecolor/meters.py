@@ -85,6 +85,11 @@ class Meter:
                 return 0.0
             return intervals / max(span, silent) if span or silent else 0.0
 
+    def restart(self) -> None:
+        """Forget when events came, not how many: what comes now has a pace of its own."""
+        with self._lock:
+            self._times.clear()
+
     def _forget(self) -> None:
         while len(self._times) > 2 and self._times[0] < self._clock() - _RATE_WINDOW_S:
             self._times.popleft()

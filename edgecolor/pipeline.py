@@ -40,6 +40,12 @@ _PLACEHOLDER_S = 1.0
 _BOARD_S = 5.0
 _UNKNOWN_SHAPE = (480, 640)  # of a placeholder before the first frame
 
+
+def _rounded(rate: float) -> float:
+    """To four digits that count: one picture in some minutes is a rate too."""
+    return float(f"{rate:.4g}")
+
+
 @dataclass(frozen=True)
 class _Taken:
     """A frame of the source; whether its colours are to be guessed, and whether the chroma worker has it already."""
@@ -113,7 +119,7 @@ class Pipeline:
             "since": health.wall_time(since).isoformat(timespec="seconds"),
             "source": {
                 "name": self.source.name,
-                "promised_rate": round(self.source.rate, 3),
+                "promised_rate": _rounded(self.source.rate),
                 "width": frame.y.shape[1] if frame else None,
                 "height": frame.y.shape[0] if frame else None,
                 "sequence": frame.sequence if frame else None,
@@ -128,8 +134,8 @@ class Pipeline:
                 "in": self._frames_in.count,
                 "out": self._frames_out.count,
                 "dropped": self._to_output.dropped,
-                "rate_in": round(self._frames_in.rate(), 2),
-                "rate": round(self._frames_out.rate(), 2),
+                "rate_in": _rounded(self._frames_in.rate()),
+                "rate": _rounded(self._frames_out.rate()),
                 "placeholders": self._placeholders.count,
             },
             "chroma": {
@@ -138,8 +144,8 @@ class Pipeline:
                 "active": self._active and state == "live",
                 "guesses": chroma.guesses.count,
                 "dropped": chroma.dropped,
-                "rate": round(chroma.guesses.rate(), 2),
-                "limit": round(self._limit, 3) or None,
+                "rate": _rounded(chroma.guesses.rate()),
+                "limit": _rounded(self._limit) or None,
                 "guess_ms": None if chroma.seconds is None else round(chroma.seconds * 1000, 1),
                 "throttled": bool(self._reading.throttled) or self._back_off.share < 1,
             },
@@ -181,6 +187,7 @@ class Pipeline:
                 return
             if self._health.came():
                 self._chroma.forget()  # after an outage the picture may show anything
+                self._frames_in.restart()  # and the gap says nothing about how often pictures come
             self._newest = frame
             self._frames_in.tick()
             feed = self._watch.see(frame)

@@ -50,6 +50,20 @@ def test_a_meter_forgets_what_is_long_ago() -> None:
     assert meter.rate() == 0.0 and meter.count == 100
 
 
+def test_a_meter_that_begins_anew_counts_on_and_knows_nothing_of_the_pace_before() -> None:
+    now = 100.0
+    meter = Meter(lambda: now)
+    for pause in (0.1, 0.1, 4.0):
+        now += pause
+        meter.tick()
+    meter.restart()
+    assert meter.rate() == 0.0 and meter.count == 3
+    for _ in range(2):
+        now += 0.1
+        meter.tick()
+    assert meter.rate() == pytest.approx(10) and meter.count == 5
+
+
 def test_a_meter_knows_the_rate_of_what_comes_seldom_until_it_stops() -> None:
     now = 100.0
     meter = Meter(lambda: now)

@@ -21,7 +21,7 @@ from edgecolor.board import Board
 from edgecolor.colorizer import Colorizer
 from edgecolor.errors import ConfigError, EdgeColorError, FrameError, SourceError, SourceLostError
 from edgecolor.frame import Frame
-from edgecolor.pipeline import LiveOptions, Pipeline
+from edgecolor.pipeline import LiveOptions, Pipeline, _rounded
 
 SECONDS = 10.0
 
@@ -349,6 +349,10 @@ def test_state_is_plain_and_counts(line: Line) -> None:
     assert latency["count"] == 3 and latency["buckets"][-1][1] == 3 and latency["sum"] > 0 and latency["median_ms"] > 0
 
 
+def test_a_rate_of_one_picture_in_minutes_is_not_told_as_none() -> None:
+    assert [_rounded(rate) for rate in (0.0, 1 / 300, 25.0, 30000 / 1001, 1234.56)] == [0.0, 0.003333, 25.0, 29.97, 1235.0]
+
+
 # --- Demand
 
 
@@ -515,6 +519,7 @@ def test_a_lost_source_is_tried_for_ever_and_placeholders_take_its_place(
         until(lambda: line.sent() == [0, 1])
         state = line.pipeline.state()
         assert (state["state"], state["reason"], state["source"]["reconnects"]) == ("live", None, 1)
+        assert state["frames"]["rate_in"] == 0.0, "one frame has no rate, and the outage is none: it would slow a hot board's guesses"
         line.feed_one(frame(2))
         assert line.sink.frames[-1].origin == line.sink.frames[-2].origin == "guess", "no placeholder once it is back"
         messages = [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]

@@ -36,10 +36,23 @@ _LONGEST_NAME = 64  # of a stream
 
 @dataclass(eq=False)
 class _Stream:
-    """One viewer's stream. name: what its page calls it, or "". busy_since: time.monotonic() when the part began that is on its way."""
+    """One viewer's stream. name: what its page calls it, or ""."""
 
     name: str
-    busy_since: float | None = None
+    busy_since: float | None = None  # time.monotonic() when the part began that is on its way
+    took: float = 0.0  # seconds that the part before it was on its way
+
+    def begin_part(self) -> None:
+        self.busy_since = monotonic()
+
+    def end_part(self) -> None:
+        if self.busy_since is not None:
+            self.took, self.busy_since = monotonic() - self.busy_since, None
+
+    def is_late(self) -> bool:
+        """Whether its viewer sees no live picture: not only while the one part waits, but until one has come quickly."""
+        waited = 0.0 if self.busy_since is None else monotonic() - self.busy_since
+        return max(waited, self.took) > _LATE_S
 
 
 class HttpSink:
@@ -166,8 +179,7 @@ class HttpSink:
         streams = [stream for stream in self._streams if stream.name and stream.name == name[:_LONGEST_NAME]]
         if not streams:
             return "gone"
-        late = all(stream.busy_since is not None and monotonic() - stream.busy_since > _LATE_S for stream in streams)
-        return "late" if late else "running"
+        return "late" if all(stream.is_late() for stream in streams) else "running"
 
     async def _serve_health(self, request: web.Request) -> web.Response:
         state = self._state()
@@ -253,13 +265,14 @@ class HttpSink:
             if newest is None or newest is sent:
                 await view.changed.wait()
                 continue
-            sent, stream.busy_since = newest, monotonic()
+            sent = newest
+            stream.begin_part()
             part = newest.part_chromium if chromium else newest.part
             self._bytes_sent += len(part)
             # Returns only when the part has left this process: then the frame that is newest by that time is next.
             await response.write(part)
             await response.drain()
-            stream.busy_since = None
+            stream.end_part()
 
     def _view(self, request: web.Request) -> View:
         name = request.query.get("view", "color")
