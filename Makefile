@@ -52,9 +52,9 @@ pictures: setup-dev
 
 benchmark: setup-dev
 	$(DEV)/edgecolor benchmark
-	$(DEV)/python -m tests.benchmarks.budgets
 	$(DEV)/python -m tests.benchmarks.live
 	$(DEV)/python -m tests.benchmarks.films
+	$(DEV)/python -m tests.benchmarks.budgets
 
 clean:
 	rm -rf .venv .venv-dev out build dist

@@ -203,8 +203,8 @@ def _evaluate(arguments: argparse.Namespace) -> None:
         entries, arguments.data, arguments.reference or REFERENCE, pale=arguments.pale, limit=arguments.limit,
         bars=Bars() if arguments.bars else None, small=arguments.small,
     )
-    print(markdown(evaluation))
     save(evaluation, arguments.markdown, arguments.json)
+    print(markdown(evaluation))
     files = [choose_pictures(folder, arguments.limit) for folder in arguments.data]
     if arguments.sheet:
         shown = [file for folder in files for file in folder]
@@ -235,7 +235,10 @@ def _export(arguments: argparse.Namespace) -> None:
     for turn, size in enumerate(dict.fromkeys(sizes)):
         out = sized(arguments.out, size) if turn else arguments.out
         done = export(weights, out, size, pictures, arguments.pictures, recipe["seed"])
-        for path in write_cards(done, weights, recipe, len(pictures), arguments.pictures):
+        chosen = {"pictures": len(pictures), "representative": min(arguments.pictures, len(pictures))}
+        if arguments.data:
+            chosen["calibrated_on"] = str(arguments.data)
+        for path in write_cards(done, weights, recipe, chosen):
             print(path)
         inputs = representative_inputs(pictures, size, _SQNR_PICTURES, recipe["seed"])
         layers[out.name] = layer_sqnr(done.float32.read_bytes(), done.int8.read_bytes(), inputs)
@@ -303,6 +306,8 @@ def _card(arguments: argparse.Namespace) -> None:
     model = load_model(arguments.model)
     card = dict(model.card)
     wanted = dict(row.partition("=")[::2] for row in arguments.rows)
+    if arguments.scores and not (wanted and all(wanted.values())):
+        raise ConfigError("--scores needs --rows KIND=ROW [KIND=ROW ...]: which rows of the evaluation the card is to have, and as what")
     for path in arguments.scores:
         add_scores(card, read_table(path), wanted, str(path))
     if arguments.scores:

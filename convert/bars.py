@@ -23,7 +23,7 @@ class Bars:
     to_reference: float = 1.3  # time, beside MobileNetV2-1.0-224 int8
     parameters: int = 4_000_000
     pale_chroma: float = 6.0  # CIELAB units added where there is no colour
-    elsewhere: float = 0.7  # the share of each gain that must remain on pictures of other sources
+    elsewhere: float = 0.7  # the share of each gain that must remain on a second set
 
 
 # A small network is judged beside the large one of the same evaluation, and must beat gray in each of these (-1: less is better).

@@ -40,18 +40,18 @@ def write_card(model: Path, name: str, origin: dict[str, Any], decoding: dict[st
 
 
 def write_cards(
-    done: Exported, weights: Path, recipe: dict[str, Any], pictures: int, representative: int, more: dict[str, Any] | None = None
+    done: Exported, weights: Path, recipe: dict[str, Any], chosen: dict[str, Any], more: dict[str, Any] | None = None
 ) -> list[Path]:
     """Write the cards of both files of an export: with where they come from, and ``more``.
 
-    weights: the .keras file that was exported. recipe: the configuration of the run that made it. pictures: how many training
-    pictures there were to choose ``representative`` ones from.
+    weights: the .keras file that was exported. recipe: the configuration of the run that made it. chosen: "representative", how many
+    pictures the int8 file was calibrated on, and "pictures", how many there were to choose from; perhaps where they are.
     """
     origin = {
         "network": {**recipe["network"], "parameters": done.parameters, "macs": done.macs},
         "weights_sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
         "seed": recipe["seed"],
-        "data": {**recipe["data"], "pictures": pictures, "representative": representative},
+        "data": {**recipe["data"], **chosen},
         "recipe": {key: recipe[key] for key in ("start", "bins", "ema", "stage", "averaged", "spent") if recipe.get(key)},
         **(more or {}),
     }

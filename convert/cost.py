@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from convert.entries import Entry, KerasNetwork
-from convert.export import count_macs
+from convert.export import count_macs, count_parameters
 from convert.operators import inspect
 from edgecolor import benchmark
 from edgecolor.colorizer import TfliteNetwork
@@ -62,6 +62,6 @@ def _cost(entry: Entry, ms: float | None, unit: float | None) -> Cost:
     network, size = entry.colorizer.network, entry.path.stat().st_size
     ratio = ms / unit if ms and unit else None
     if isinstance(network, KerasNetwork):
-        return Cost(network.model.count_params(), count_macs(network.model), size, ms, ratio)
+        return Cost(count_parameters(network.model), count_macs(network.model), size, ms, ratio)
     report = inspect(entry.path.read_bytes())
     return Cost(report.parameters, report.macs, size, ms, ratio)

@@ -72,6 +72,11 @@ def open_entry(model: str, size: tuple[int, int], asked: bool = True) -> Entry:
     return Entry(name, find_model(model), kind, colorizer, asked)
 
 
+def is_baseline(entry: Entry) -> bool:
+    """Whether this is the shipped network that others are compared with, named or not."""
+    return entry.path.resolve() == find_model(BASELINE).resolve()
+
+
 def open_entries(models: list[str], size: tuple[int, int]) -> list[Entry]:
     """The shipped baseline, then every model in the order given; the baseline stands where it is named, if it is.
 
@@ -93,11 +98,14 @@ def open_entries(models: list[str], size: tuple[int, int]) -> list[Entry]:
 
 
 def float_partner(entry: Entry, entries: list[Entry]) -> Entry | None:
-    """The float network that an int8 one was made from: NAME-float.tflite or NAME.keras beside it, when it is an entry too."""
+    """The float network that an int8 one was made from: NAME-float.tflite or NAME.keras beside it, when it is an entry too.
+
+    At the same input size, or what sets them apart would not be the quantization.
+    """
     if entry.kind != "int8":
         return None
     for path in (entry.path.with_name(f"{entry.path.stem}-float.tflite"), entry.path.with_suffix(".keras")):
         for other in entries:
-            if other.path.resolve() == path.resolve():
+            if other.path.resolve() == path.resolve() and other.colorizer.network.size == entry.colorizer.network.size:
                 return other
     return None

@@ -12,7 +12,7 @@ from tqdm import tqdm
 from convert.bars import SMALL, Bars, Verdict, judge_cost, judge_pale, judge_quantization, judge_scores, judge_small
 from convert.cost import Cost, measure_costs
 from convert.dataset import PictureFile, list_pictures
-from convert.entries import Entry, float_partner, gray_picture
+from convert.entries import Entry, float_partner, gray_picture, is_baseline
 from convert.metrics import BATCH, Judge, Original, Picture, Seen, ab_difference, central_square, compare
 from convert.scores import Evidence, Row, summarize
 from edgecolor.errors import ConfigError
@@ -121,12 +121,17 @@ def score_pale(name: str, files: list[PictureFile], entries: list[Entry]) -> Pal
     return PaleScores(name, tuple(file.name for file in files), {row: float(np.mean(values)) for row, values in each.items()}, each)
 
 
+def _is_large(entry: Entry, small: list[str]) -> bool:
+    """Whether small networks are to be judged beside this one."""
+    return entry.kind == "int8" and entry.asked and entry.name not in small and not is_baseline(entry)
+
+
 def _verdicts(
     entries: list[Entry], data: list[DataScores], pale: list[PaleScores], costs: dict[str, Cost], bars: Bars, small: list[str]
 ) -> list[Verdict]:
     found = []
     judged = [entry for entry in entries if entry.kind == "int8" and entry.asked]
-    large = next((entry.name for entry in judged if entry.name not in small), "")
+    large = next((entry.name for entry in judged if _is_large(entry, small)), "")
     for entry in judged:
         partner = float_partner(entry, entries)
         for index, scores in enumerate(data):
@@ -146,7 +151,7 @@ def _verdicts(
 def _notes(entries: list[Entry], costs: dict[str, Cost]) -> list[str]:
     judged = [entry for entry in entries if entry.kind == "int8" and entry.asked]
     alone = [entry for entry in judged if float_partner(entry, entries) is None]
-    notes = [f"{entry.name}: not compared with its float network; name {entry.path.stem}-float.tflite too" for entry in alone]
+    notes = [f"{entry.name}: not compared with its float network at its size; name {entry.path.stem}-float.tflite too" for entry in alone]
     untimed = [entry for entry in judged if costs[entry.name].to_reference is None]
     return notes + [f"{entry.name}: no reference network, so time was not judged" for entry in untimed]
 
@@ -171,7 +176,7 @@ def evaluate(
     if len(set(names)) < len(names):
         raise ConfigError(f"two data sets have one name: {', '.join(names)}")
     small, judged = small or [], [entry.name for entry in entries if entry.kind == "int8" and entry.asked]
-    if small and not (set(small) <= set(judged) and set(judged) - set(small)):
+    if small and not (set(small) <= set(judged) and any(_is_large(entry, small) for entry in entries)):
         raise ConfigError(f"small: {', '.join(small)}: these must be int8 rows, beside a large one; of {', '.join(judged) or 'none'}")
     judge = Judge()
     scores = [score(data_name(folder), choose_pictures(folder, limit), entries, judge) for folder in data]

@@ -81,7 +81,7 @@ def export(
     return Exported(
         write_file(out, correct_biases(float32, int8, seen[:_BIAS_PICTURES])),
         write_file(out.with_name(f"{out.stem}-float.tflite"), float32),
-        network.count_params(),
+        count_parameters(network),
         count_macs(network),
     )
 
@@ -127,6 +127,12 @@ def to_int8(network: keras.Model, representative: Iterable[NDArray[np.float32]])
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
     converter.inference_input_type = converter.inference_output_type = tf.int8
     return _convert(converter)
+
+
+def count_parameters(network: keras.Model) -> int:
+    """Weights and biases as the exported network has them: of each batch norm's four vectors one is left, a bias."""
+    norms: int = sum(layer.count_params() for layer in network.layers if isinstance(layer, keras.layers.BatchNormalization))
+    return int(network.count_params()) - 3 * norms // 4
 
 
 def count_macs(network: keras.Model) -> int:

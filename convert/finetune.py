@@ -157,6 +157,7 @@ def finetune(
     judge = Judge()
     base, tuned = load_network(weights), load_network(trained)
     seen = representative(footage, work / GENERAL, calibrating)
+    calibrated = {"pictures": len(seen), "representative": len(seen)}
     general_before = _figures("general", guard, [weights], size, judge)[0]
     # What belongs beside the weights comes first: they are scored as it says.
     mine = {**recipe, "data": {**recipe["data"], "train": str(footage.train)}}
@@ -168,8 +169,8 @@ def finetune(
         general_after = _figures("general", guard, [site], size, judge)[0]
         if _forgotten(general_before, general_after):
             continue
-        made = export(site, work / out.name, (size, size), seen, len(seen))
-        write_cards(made, site, mine, len(seen), len(seen))
+        made = export(site, work / "made" / out.name, (size, size), seen, len(seen))
+        write_cards(made, site, mine, calibrated)
         general_after = _figures("general", guard, [made.int8], size, judge)[0]
         if not _forgotten(general_before, general_after):
             break
@@ -181,7 +182,7 @@ def finetune(
     report = Report((before, after), (general_before, general_after), share, doubt_left, footage, config.stage[0].steps)
     about = {"videos": [video.name for video in videos], "frames": footage.frames, "steps": report.steps, "kept": share,
              "held_out": report.site, "general": report.general}
-    cards = write_cards(made, site, mine, len(seen), len(seen), {"site": about})
+    cards = write_cards(made, site, mine, calibrated, {"site": about})
     # The cards come last: a model without one is not taken for finished.
     return [path.replace(out.with_name(path.name)) for path in (made.float32, made.int8, *cards)][2:], report
 

@@ -18,7 +18,7 @@ from PIL import Image
 from convert.dataset import PictureFile
 from convert.documents import Document
 from edgecolor.color import rgb_to_lab
-from edgecolor.errors import PictureError
+from edgecolor.errors import ConfigError, PictureError
 
 _WINDOW, _STRIDE = 128, 16  # pixels
 _MOST_CHROMA = 4.0  # mean C*ab of a window that counts as without colour: what JPEG and white balance leave on gray
@@ -38,8 +38,13 @@ def palest_window(rgb: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], float] | N
 
 
 def write_pale_set(pictures: list[PictureFile], out: Path, documents: int, seed: int = 2) -> int:
-    """Write the set as PNG files into ``out``; returns how many. Raises PictureError when no picture has a pale window."""
+    """Write the set as PNG files into ``out``; returns how many.
+
+    Raises PictureError when no picture has a pale window, ConfigError when ``out`` has pictures already: they would be taken for the set's.
+    """
     out.mkdir(parents=True, exist_ok=True)
+    if left := next(out.glob("*.png"), None):
+        raise ConfigError(f"{out} has pictures already, such as {left.name}; remove them, or choose another folder")
     pages = [Document(number, seed) for number in range(documents)]
     taken = {page.name for page in pages}
     for file in pictures:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from convert.evaluate import DataScores, Evaluation, PaleScores
+from convert.files import write_file
 from convert.scores import FRECHET_RESAMPLES, RESAMPLES, Figures, Row
 
 # figure -> its column's title, decimals, factor
@@ -30,6 +31,7 @@ _INTERVALS = (
 )
 
 _LEAST_PER_SOURCE = 10
+_NO_COLOUR = 1e-6  # mean ab distance of gray from pictures that are gray themselves
 
 
 def _table(head: list[str], body: list[list[str]]) -> list[str]:
@@ -67,7 +69,7 @@ def _sources(scores: DataScores) -> list[str]:
     body = []
     for source, chosen in large.items():
         gray, *theirs = (float(scores.rows[name].each["ab_distance"][chosen].mean()) for name in ("gray", *rows))
-        body.append([source, str(len(chosen)), f"{gray:.1f}", *(f"{value / gray:.2f}" for value in theirs)])
+        body.append([source, str(len(chosen)), f"{gray:.1f}", *(f"{value / gray:.2f}" if gray > _NO_COLOUR else "-" for value in theirs)])
     title = f"By source, of which there are {_LEAST_PER_SOURCE} pictures or more: ab distance of gray, and / gray's of the others"
     return ["", f"{title}:", "", *_table(["source", "pictures", "gray", *rows], body)]
 
@@ -140,7 +142,10 @@ def to_json(evaluation: Evaluation) -> dict[str, Any]:
 
 def save(evaluation: Evaluation, markdown_path: Path | None, json_path: Path | None) -> None:
     """Write the tables and the JSON where asked."""
-    for path, text in ((markdown_path, markdown(evaluation)), (json_path, json.dumps(to_json(evaluation)) + "\n")):
-        if path:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text)
+    # The JSON first: what it holds took long to measure, and the tables can be drawn again.
+    if json_path:
+        json_path.parent.mkdir(parents=True, exist_ok=True)
+        write_file(json_path, (json.dumps(to_json(evaluation)) + "\n").encode())
+    if markdown_path:
+        markdown_path.parent.mkdir(parents=True, exist_ok=True)
+        write_file(markdown_path, markdown(evaluation).encode())

@@ -10,7 +10,7 @@ import pytest
 from convert.__main__ import main
 from convert.bars import SMALL, Bars, judge_cost, judge_pale, judge_quantization, judge_scores, judge_small
 from convert.cost import Cost
-from convert.entries import open_entries
+from convert.entries import float_partner, open_entries
 from convert.evaluate import DataScores
 from convert.metrics import Seen
 from convert.report import _sources
@@ -130,6 +130,10 @@ def test_the_card_takes_every_data_set(written: Path, toy: Toy, capsys: pytest.C
     capsys.readouterr()
     assert main([*arguments, "int8=absent.tflite"]) == 2
     assert "no row absent.tflite" in capsys.readouterr().err
+    for forgotten in ([], ["--rows", "toy.tflite"]):  # without rows, or without what to call them, the figures would be lost
+        assert main([*arguments[:-1], *forgotten]) == 2
+        assert "--scores needs --rows" in capsys.readouterr().err
+    assert json.loads(toy.int8.with_suffix(".json").read_text())["scores"] == stored
 
 
 def test_other_json_is_no_scores(toy: Toy, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -145,10 +149,20 @@ def test_a_bar_that_can_not_be_judged_is_said_to_be_open(toy: Toy, tmp_path: Pat
     assert "name toy-float.tflite too" in said and "time was not judged" in said and "python -m convert reference" in said
 
 
+def test_a_float_network_of_another_size_tells_nothing_of_quantization(toy: Toy) -> None:
+    for size, partner in ((64, "toy.keras"), (96, None)):
+        entries = open_entries([str(toy.folder / "toy.keras"), str(toy.int8)], (size, size))
+        found = float_partner(entries[-1], entries)
+        assert (found and found.name) == partner
+
+
 def test_what_is_small_is_said_of_a_row_beside_a_large_one(toy: Toy, capsys: pytest.CaptureFixture[str]) -> None:
     for small in ("toy.tflite", "other.tflite"):
         assert main(["evaluate", str(toy.int8), "--data", str(PICTURES), "--bars", "--small", small]) == 2
         assert "must be int8 rows, beside a large one" in capsys.readouterr().err
+    # The baseline is no large network, though it is named.
+    assert main(["evaluate", "seed", str(toy.int8), "--data", str(PICTURES), "--bars", "--small", "toy.tflite"]) == 2
+    assert "must be int8 rows, beside a large one" in capsys.readouterr().err
     assert main(["evaluate", str(toy.int8), "--data", str(PICTURES), "--small", "toy.tflite"]) == 2
     assert "give --bars too" in capsys.readouterr().err
 
@@ -216,6 +230,8 @@ def test_sources_with_enough_pictures_have_a_line_each() -> None:
     scores = DataScores("mixed", tuple(names), rows, {})
     assert _sources(scores)[3:] == ["| source | pictures | gray | net |", "|---|---|---|---|",
                                     "| indoor | 12 | 20.0 | 0.75 |", "| street | 10 | 20.0 | 0.50 |"]  # fmt: skip
+    distances["gray"][:10] = 0.0  # streets that are gray themselves
+    assert _sources(scores)[-1] == "| street | 10 | 0.0 | - |"
     assert _sources(DataScores("few", tuple(names[:11]), rows, {})) == [], "one source alone is all there is"
 
 

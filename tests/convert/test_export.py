@@ -10,6 +10,7 @@ import pytest
 
 from convert.__main__ import main
 from convert.dataset import PictureFile, list_pictures, split
+from convert.operators import inspect
 from convert.sqnr import layer_sqnr, markdown
 from edgecolor import Colorizer
 from edgecolor.errors import ModelError
@@ -23,6 +24,8 @@ def test_each_size_has_both_files_and_cards_that_fit(toy: Toy) -> None:
             card = json.loads((toy.folder / f"{file}.json").read_text())
             assert card["contract"]["input"]["shape"] == shape and card["name"] == file
             assert Colorizer(toy.folder / f"{file}.tflite", threads=1).network.size == tuple(shape[1:3])
+            assert card["network"]["parameters"] == inspect(toy.int8.read_bytes()).parameters, "batch norms are folded"
+            assert card["data"]["calibrated_on"] == str(PICTURES)
 
 
 def test_the_card_counts_operators(toy: Toy) -> None:

@@ -117,18 +117,18 @@ def base(toy: Toy, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_camera_gets_a_model_of_its_own(base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     video = write_video(tmp_path / "day.mp4", 40)
     command = ["finetune", "--from", str(base), "--video", str(video), "--minutes", "0.05", "--size", "64", "--data", str(PICTURES),
-               "--validation", str(PICTURES), "-o", str(tmp_path / "yard.tflite")]
+               "--validation", str(PICTURES), "-o", str(tmp_path / "footage.tflite")]
     assert main(command) == 0
     told = capsys.readouterr().out
     assert "held-out footage, after" in told and "of the way kept" in told
-    model = load_model(tmp_path / "yard.tflite")
+    model = load_model(tmp_path / "footage.tflite")
     site = model.card["site"]
     assert site["videos"] == ["day.mp4"] and site["frames"][0] > site["frames"][1] > 8
     before, after = (figures["ab_distance"] for figures in site["held_out"])
     assert after < before, "a yard that never changes is learned at once"
     general = [figures["ab_distance"] for figures in site["general"]]
     assert general[1] <= 1.05 * general[0]
-    assert model.card["data"]["representative"] % 2 == 0 and not (tmp_path / "yard.run" / "yard.tflite").exists()
+    assert model.card["data"]["representative"] % 2 == 0 and not list((tmp_path / "footage.run" / "made").iterdir())
     shutil.copy(base, tmp_path / "other.keras")
     with (tmp_path / "other.keras").open("ab") as stream:
         stream.write(b"\0")
@@ -136,17 +136,17 @@ def test_a_camera_gets_a_model_of_its_own(base: Path, tmp_path: Path, capsys: py
     assert main([*command[:2], str(tmp_path / "other.keras"), *command[3:]]) == 2 and "other from" in capsys.readouterr().err
     write_video(video, 30)
     assert main(command) == 2 and "other videos" in capsys.readouterr().err, "a run of another video must not pass for this one's"
-    assert json.loads((tmp_path / "yard.run" / "site.config.json").read_text())["network"]["channels"] == [16, 16, 8]
+    assert json.loads((tmp_path / "footage.run" / "site.config.json").read_text())["network"]["channels"] == [16, 16, 8]
 
 
 def test_weights_that_are_not_there_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["finetune", "--from", "absent", "--video", str(tmp_path / "day.mp4"), "-o", str(tmp_path / "yard.tflite")]) == 2
+    assert main(["finetune", "--from", "absent", "--video", str(tmp_path / "day.mp4"), "-o", str(tmp_path / "footage.tflite")]) == 2
     assert "absent" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("size", ["200", "192x160"])
 def test_sizes_that_no_network_can_have_are_refused_at_once(tmp_path: Path, size: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["finetune", "--video", str(tmp_path / "day.mp4"), "--size", size, "-o", str(tmp_path / "yard.tflite")]) == 2
+    assert main(["finetune", "--video", str(tmp_path / "day.mp4"), "--size", size, "-o", str(tmp_path / "footage.tflite")]) == 2
     assert "a square, a multiple of 32" in capsys.readouterr().err
 
 

@@ -34,6 +34,8 @@ def test_the_command_writes_windows_and_documents(tmp_path: Path, capsys: pytest
     assert main(["pale", "--data", str(tmp_path / "in"), "--documents", "2", "-o", str(tmp_path / "out")]) == 0
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["document-000000.png", "document-000001.png", "fog.png"]
     assert "3 pictures" in capsys.readouterr().out
+    assert main(["pale", "--data", str(tmp_path / "in"), "--documents", "1", "-o", str(tmp_path / "out")]) == 2
+    assert "has pictures already" in capsys.readouterr().err and len(list((tmp_path / "out").iterdir())) == 3
 
 
 def test_pictures_of_one_name_are_all_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -172,8 +172,9 @@ def test_the_folded_decoder_is_the_decoder_on_standardized_features(straight: Pa
 
 def test_export_evaluate_and_card_as_commands(straight: Path, folder: Path) -> None:
     model = folder / "models" / "toy.tflite"
-    convert("export", straight, "-o", model, "--size", "96x64", "--pictures", "4")
+    convert("export", straight, "-o", model, "--size", "96x64", "--pictures", "40")
     card = json.loads(model.with_suffix(".json").read_text())
+    assert card["data"]["pictures"] == card["data"]["representative"] == 4, "there are no more"
     assert card["contract"]["input"]["shape"] == [1, 64, 96, 1] and card["contract"]["output"]["shape"] == [1, 16, 24, 2]
     assert card["contract"]["input"]["dtype"] == "int8" and card["network"]["macs"] > 10_000_000
     int8, real = Colorizer(model, threads=1), Colorizer(model.with_name("toy-float.tflite"), threads=1)
