@@ -165,4 +165,7 @@ def _child(code: str, *arguments: str) -> Any:
         return f"the process that tried it ended by signal {-done.returncode}"
     if done.returncode:
         return (done.stderr.strip().splitlines() or ["no reason given"])[-1]
-    return json.loads(done.stdout.splitlines()[-1])
+    try:
+        return json.loads(done.stdout.splitlines()[-1])
+    except (ValueError, IndexError):
+        return "the process that tried it said nothing that can be understood"

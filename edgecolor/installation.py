@@ -114,9 +114,14 @@ class Installation:
         example = f"python3 -m venv /opt/edgecolor/VERSION, and edgecolor installed into it (instead of {self._prefix})"
         if not (self._prefix / "pyvenv.cfg").exists():
             raise InstallationError(f"the service needs a virtual environment of its own: {example}")
-        for path in (self._prefix, PACKAGE):
+        python = self._prefix / "bin" / "python"
+        for path in (self._prefix, PACKAGE, python):  # of python what it links to, which pyenv and uv keep in somebody's home
             if self._running and any(path.resolve().is_relative_to(hidden) for hidden in _HIDDEN):
-                raise InstallationError(f"{path} is out of the service's sight; it needs {example}")
+                links = "" if path.resolve() == path else f", which is {path.resolve()},"
+                raise InstallationError(f"{path}{links} is out of the service's sight; it needs {example}")
+            if self._running and not _is_open_to_all(path.resolve()):
+                raise InstallationError(f"{path} can not be read by others than its owner, as whom the service does not run: chmod it, "
+                                        "and what is in it, to a+rX")
 
     def _write(self, path: Path, text: str, mode: int = 0o644) -> None:
         if path.is_file() and path.read_text() == text:
@@ -182,6 +187,11 @@ class Installation:
             raise InstallationError(f"systemctl can not be run: {error.strerror}; this is for machines with systemd") from error
         if done.returncode and not may_fail:
             raise InstallationError(f"{' '.join(command)} failed: {done.stderr.strip() or done.returncode}")
+
+
+def _is_open_to_all(path: Path) -> bool:
+    """Whether a user who has no part in it can enter all folders on the way to a folder or program, and read or run it."""
+    return path.stat().st_mode & 0o005 == 0o005 and all(folder.stat().st_mode & 0o001 for folder in path.parents)
 
 
 def check_name(name: str) -> None:

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from edgecolor import __version__, provenance
+from edgecolor.assets import load_model
+from edgecolor.catalog import AUTO
 from edgecolor.colorizer import Colorizer, TfliteNetwork
 from edgecolor.errors import ConfigError, EdgeColorError, ServeError
 from edgecolor.live import LiveOptions
@@ -26,11 +28,15 @@ if TYPE_CHECKING:
     from edgecolor.serveconfig import NetworkConfig, ServeConfig
 
 _LOG = logging.getLogger(__name__)
+_HANDED_OVER = "/run/credentials/"
 
 
 @dataclass(frozen=True)
 class Parts:
-    """All that a server is made of. network: what the colorizer was made from, None where it came ready-made."""
+    """All that a server is made of.
+
+    network: what the colorizer was made from, None where it came ready-made. taken: called when a server goes over to these parts.
+    """
 
     source: Source
     colorizer: Colorizer
@@ -38,6 +44,7 @@ class Parts:
     live: LiveOptions = field(default_factory=LiveOptions)
     publish: PublishOptions = field(default_factory=PublishOptions)
     network: NetworkConfig | None = None
+    taken: Callable[[], None] = lambda: None
 
     def mark(self) -> bytes:
         """The packet that marks pictures with guessed colour."""
@@ -74,6 +81,21 @@ def parts_of(config: ServeConfig, before: Parts | None = None) -> Parts:
             delegate_fallback=network.delegate_fallback or None,
         )
     return Parts(source, colorizer, config.http, config.live, config.publish, network)
+
+
+def check_parts(config: ServeConfig) -> None:
+    """Raise the EdgeColorError that a server of this configuration would end with at its start, as far as files and names tell.
+
+    No camera is asked, no address taken, no Coral opened; what systemd hands over to a service that runs is not looked for.
+    """
+    if config.source.address:
+        open_source(config.source.address, config.source, config.picamera)
+    if config.publish.url:
+        PublishSink(config.publish)
+    if config.network.model != AUTO:
+        load_model(config.network.model)
+    if not any(path.startswith(_HANDED_OVER) for path in (config.http.tls_certificate, config.http.tls_key)):
+        config.http.tls()
 
 
 class _Feed:
@@ -193,6 +215,7 @@ class LiveServer:
             _LOG.error("the new settings are not taken, the old ones stay: %s", error, exc_info=not foreseen)
             self._service.ready(f"reload refused: {error}")
             return
+        parts.taken()
         remarks = [] if http is not self._http else self._renew_certificate()
         remark = "; ".join(filter(None, (*remarks, await self._replace(parts, publisher, http))))
         self._service.ready(remark)

@@ -22,6 +22,7 @@ from edgecolor.provenance import DIGITAL_SOURCE_TYPE
 
 _PICTURES = {"jpeg": "image/jpeg", "png": "image/png", "webp": "image/webp", "tiff": "image/tiff", "bmp": "image/bmp"}
 _VIDEOS = {".mp4": "video/mp4", ".m4v": "video/mp4", ".mov": "video/quicktime", ".avi": "video/avi"}
+_UNKNOWN = "application/octet-stream"
 _CURVES = {"secp256r1": "es256", "secp384r1": "es384", "secp521r1": "es512"}
 _LARGEST = 1 << 20
 
@@ -58,17 +59,17 @@ class Signer:
                 "the key's own, not an authority's, for digital signatures, with the extended use e-mail protection or document signing"
             ) from None
 
-    def sign_picture(self, encoded: bytes, kind: str, original: bytes, source: Path, tool: str) -> bytes:
-        """An encoded picture with a signed manifest in it. kind: "jpeg", ...; original: the file that it was made of.
+    def sign_picture(self, encoded: bytes, kind: str, original: bytes, original_kind: str, source: Path, tool: str) -> bytes:
+        """An encoded picture with a signed manifest in it. kind: "jpeg", ...; original: the file that it was made of, and its kind.
 
         tool: see provenance.creator_tool. Raises ConfigError when the format has no place for a manifest, OutputError otherwise.
         """
         if kind == "bmp":
             raise ConfigError(f"{source}: BMP has no place for a C2PA signature; choose another --format")
         signed = io.BytesIO()
-        media = _PICTURES[kind]
+        media = _PICTURES.get(original_kind, _UNKNOWN)
         try:
-            self._sign(io.BytesIO(encoded), signed, media, io.BytesIO(original), media, source.name, tool)
+            self._sign(io.BytesIO(encoded), signed, _PICTURES[kind], io.BytesIO(original), media, source.name, tool)
         except self._c2pa.C2paError as error:
             raise OutputError(f"{source}: its result can not be signed: {error}") from error
         return signed.getvalue()
@@ -77,7 +78,7 @@ class Signer:
         """Write ``target``: the video ``encoded`` with a signed manifest in it. media: see video_media. Raises OutputError."""
         try:
             with encoded.open("rb") as given, target.open("w+b") as signed, source.open("rb") as original:
-                kind = _VIDEOS.get(source.suffix.lower(), "application/octet-stream")
+                kind = _VIDEOS.get(source.suffix.lower(), _UNKNOWN)
                 self._sign(given, signed, media, original, kind, source.name, tool)
                 signed.flush()
                 os.fsync(signed.fileno())
@@ -85,6 +86,20 @@ class Signer:
             raise OutputError(f"{source}: its result can not be signed: {error}") from error
 
     def _sign(
+        self, given: BinaryIO, signed: BinaryIO, media: str, original: BinaryIO, original_media: str, title: str, tool: str
+    ) -> None:
+        """Write ``signed``. An original that is not what its name or header says, or is damaged, is vouched for as any bytes are."""
+        try:
+            self._sign_as(given, signed, media, original, original_media, title, tool)
+        except self._c2pa.C2paError:
+            if original_media == _UNKNOWN:
+                raise
+            for stream in (given, signed, original):
+                stream.seek(0)
+            signed.truncate()
+            self._sign_as(given, signed, media, original, _UNKNOWN, title, tool)
+
+    def _sign_as(
         self, given: BinaryIO, signed: BinaryIO, media: str, original: BinaryIO, original_media: str, title: str, tool: str
     ) -> None:
         actions = [
@@ -117,6 +132,7 @@ def video_media(source: Path, target: Path) -> str:
 
 def _private_key(path: Path) -> tuple[bytes, str]:
     """The key as PKCS#8 PEM, and C2PA's name of the algorithm that goes with it. The library's own dependency reads it."""
+    from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
@@ -124,6 +140,8 @@ def _private_key(path: Path) -> tuple[bytes, str]:
         key = serialization.load_pem_private_key(_read(path, secret=True), None)
     except CredentialsError:
         raise
+    except UnsupportedAlgorithm:
+        raise CredentialsError(f"{path}: C2PA knows no such kind of key; make one on the curve prime256v1") from None
     except (ValueError, TypeError, EdgeColorError):
         # Without the cause: it may quote the file.
         raise CredentialsError(f"{path}: not a private key in PEM without a passphrase") from None

@@ -83,7 +83,7 @@ class Worker:
         if gray:
             content = colorize_picture(picture, self.colorizer, job.format, settings.quality)
             if self.signer:
-                content = self.signer.sign_picture(content, job.format, picture.data, job.source, self.tool)
+                content = self.signer.sign_picture(content, job.format, picture.data, picture.header.format, job.source, self.tool)
         elif job.format == picture.header.format:
             content = picture.data
         else:
@@ -102,7 +102,7 @@ class Worker:
         stack = colorize_stack(data, self.colorizer, force=self.settings.force, max_megapixels=self.settings.max_megapixels)
         content = data if stack is None else stack
         if self.signer and stack is not None:
-            content = self.signer.sign_picture(stack, "tiff", data, job.source, self.tool)
+            content = self.signer.sign_picture(stack, "tiff", data, "tiff", job.source, self.tool)
         write_file(job.target, content, overwrite=job.replace)
         return "copied" if stack is None else "colorized", hashlib.sha256(data).hexdigest(), hashlib.sha256(content).hexdigest()
 

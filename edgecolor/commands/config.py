@@ -8,14 +8,14 @@ import getpass
 import os
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgecolor.errors import ConfigError, CredentialsError, EdgeColorError
 
 if TYPE_CHECKING:
-    from edgecolor.serveconfig import Loaded
+    from edgecolor.serveconfig import Loaded, ServeConfig
 
 UNIT_SECRETS = ("camera", "publish", "password_hash", "token", "tls_key")  # of NAME.secrets, what the unit has LoadCredential= for
 _DIRECTORY = "CREDENTIALS_DIRECTORY"
@@ -52,14 +52,20 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _load(path: Path | None, environment: Mapping[str, str]) -> Loaded:
-    """As the service would: only systemd knows $CREDENTIALS_DIRECTORY, and fills it from NAME.secrets beside NAME.toml."""
+def _load(path: Path | None, environment: Mapping[str, str], then: Callable[[ServeConfig], None] | None = None) -> Loaded:
+    """As the service would: only systemd knows $CREDENTIALS_DIRECTORY, and fills it from NAME.secrets beside NAME.toml.
+
+    then: called while the secrets are where the service would find them.
+    """
     from edgecolor import serveconfig
 
     secrets = path.with_suffix(".secrets") if path is not None and path.name else None
     try:
         with _handed_over(secrets):
-            return serveconfig.load(path, environment, {})
+            loaded = serveconfig.load(path, environment, {})
+            if then is not None:
+                then(loaded.config)
+            return loaded
     except CredentialsError as error:
         if secrets is None or not secrets.is_dir() or os.access(secrets, os.X_OK):
             raise
@@ -84,12 +90,16 @@ def _handed_over(secrets: Path | None) -> Iterator[None]:
 
 def _check(path: Path) -> int:
     """The file alone, without environment and flags."""
+    from edgecolor.serving import check_parts
+
     try:
-        _load(path, {})
+        loaded = _load(path, {}, check_parts)
     except EdgeColorError as error:
         print(f"edgecolor config: {error}", file=sys.stderr)
         return 2
     print(f"{path}: good")
+    if not loaded.config.source.address:
+        print("edgecolor config: it names no source: serve must be given one, and a service could not start", file=sys.stderr)
     return 0
 
 
@@ -97,10 +107,16 @@ def _hash() -> str:
     from edgecolor.credentials import Secret
     from edgecolor.sinks.http import hash_password
 
+    if sys.stdin is None:
+        raise ConfigError("no standard input to read the password from")
     if sys.stdin.isatty():
         password = getpass.getpass("Password: ")
         if getpass.getpass("Again: ") != password:
             raise ConfigError("the two passwords differ")
     else:
         password = sys.stdin.readline().rstrip("\r\n")
+    try:
+        password.encode()
+    except UnicodeEncodeError:
+        raise ConfigError("the password on standard input is not UTF-8, in which browsers send one") from None
     return hash_password(Secret(password))

@@ -28,6 +28,7 @@ _PACKAGES = {
     "av": (("av",), "video and cameras", "pip install av"),
     "simplejpeg": (("simplejpeg",), "JPEG", "pip install simplejpeg"),
     "aiohttp": (("aiohttp",), "edgecolor serve", "pip install aiohttp"),
+    "prometheus_client": (("prometheus-client",), "edgecolor serve", "pip install prometheus-client"),
 }
 
 

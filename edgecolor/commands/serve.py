@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import dataclasses
 import faulthandler
 import logging
 import os
@@ -96,21 +97,23 @@ def run(arguments: argparse.Namespace) -> NoReturn:
         loaded = serveconfig.load(arguments.config, os.environ, flags)
         if not loaded.config.source.address:
             raise ConfigError("no source: name one, as in 'edgecolor serve demo', or set address in [source] of the configuration file")
+        secrets.extend(secret for secret in loaded.config.secrets() if secret not in secrets)
         return loaded
 
+    secrets: list[str] = []  # of all settings so far: what is refused is logged too, and what it was is still in use
+
     def log(loaded: serveconfig.Loaded) -> None:
-        start_logging(loaded.config.log, loaded.config.secrets())
+        start_logging(loaded.config.log, secrets)
         for warning in loaded.warnings:
             _LOG.warning("%s", warning)
 
     def reread(before: Parts) -> Parts:
         loaded = load()
-        parts = parts_of(loaded.config, before)
-        log(loaded)
-        return parts
+        return dataclasses.replace(parts_of(loaded.config, before), taken=lambda: log(loaded))
 
     async def serve(parts: Parts) -> None:
-        can_reload = arguments.config is not None and not sys.stdin.isatty()
+        at_a_terminal = sys.stdin is not None and sys.stdin.isatty()
+        can_reload = arguments.config is not None and not at_a_terminal
         await LiveServer(parts, reread if can_reload else None, service).run()
 
     share_arenas()

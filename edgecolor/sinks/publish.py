@@ -26,6 +26,7 @@ _STUCK_S = 10.0  # a server that takes nothing for so long is given up
 _LEAVE_S = 1.0
 _LOOK_S = 0.25
 _RETRY_FIRST_S, _RETRY_MOST_S, _STEADY_S = 1.0, 30.0, 10.0
+_REFUSED_S = 300.0  # servers take seconds to refuse, in which all else waits, and a password does not mend by itself
 
 Label = Literal[Position, "off"]
 Transport = Literal["tcp", "udp"]
@@ -73,7 +74,7 @@ def labels() -> tuple[str, ...]:
 
 
 class PublishSink:
-    """Publishes frames to ``options.url``. ``put`` leaves the newest frame and returns: a slow server slows nobody.
+    """Publishes frames to ``options.url``. ``put`` leaves the newest frame and returns: a slow server slows nobody, but for its greeting.
 
     Raises PublishError when the encoder is absent or can not be used, CredentialsError for the credentials file. A server that
     can not be reached is no error: it is tried again for ever, and ``state`` tells.
@@ -161,10 +162,10 @@ class PublishSink:
             self._reason = failure
             if session.good_for() >= _STEADY_S:
                 delay = _RETRY_FIRST_S
-            wait = delay * (1 - random.random() / 4)  # not all cameras of a house at once
+            wait = (_REFUSED_S if session.refused else delay) * (1 - random.random() / 4)  # not all cameras of a house at once
             self._retry_at = monotonic() + wait
             self._stop.wait(wait)
-            delay = min(_RETRY_MOST_S, 2 * delay)
+            delay = delay if session.refused else min(_RETRY_MOST_S, 2 * delay)
 
     def _greet(self, form: Form) -> None:
         self._connections += 1

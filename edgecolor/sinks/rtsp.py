@@ -1,6 +1,8 @@
 """One connection of an RTSP publisher: frames are encoded and sent by a thread of its own.
 
 FFmpeg can not be called off while it writes to a server that hangs; then the thread is left behind, and ends with the connection.
+While FFmpeg greets a server, and takes leave of it, PyAV holds the interpreter's lock: no other thread runs. So a server is knocked at
+first, each of its answers may take _HANDSHAKE_S at most, and one that refuses is asked seldom (edgecolor.sinks.publish).
 """
 
 from __future__ import annotations
@@ -26,13 +28,14 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger(__name__)
 _PORT = 554
 _ANSWER_S = 5.0  # for a connection and a first answer
+_HANDSHAKE_S = 3.0  # for each further answer; a handshake has some five, and the watchdog bites after 30 s
 _REPEAT_S = 1.0  # a placeholder is sent again so often: players give up on a stream that says nothing
 
 
 class Session:
     """One connection and the thread that encodes for it. ended: set at its end; failure: why, None when nothing failed.
 
-    next_frame: the frame of another form that ended it.
+    refused: what failed is the user or password. next_frame: the frame of another form that ended it.
     """
 
     def __init__(
@@ -42,6 +45,7 @@ class Session:
         self.slot: Latest[Frame] = Latest()
         self.connected_at: float | None = None
         self.failure: str | None = None
+        self.refused = False
         self.next_frame: Frame | None = None
         self.ended = Event()
         self.thread = Thread(target=self._run, name="edgecolor-publish-session", daemon=True)
@@ -62,7 +66,9 @@ class Session:
         try:
             self._publish()
         except av.FFmpegError as error:
-            self.failure = _reason(error)
+            self.refused = isinstance(error, av.error.HTTPUnauthorizedError | av.error.HTTPForbiddenError)
+            silent = self.connected_at is None and self.stuck_for() >= _HANDSHAKE_S
+            self.failure = f"the server did not answer within {_HANDSHAKE_S:g} s" if silent else _reason(error, self.refused)
         except OSError as error:
             self.failure = error.strerror or str(error)
         except Exception as error:  # noqa: BLE001 - a thread's last stop: the stream is tried again, and the state says why
@@ -74,8 +80,10 @@ class Session:
     def _publish(self) -> None:
         self._busy_since = monotonic()
         knock(self._target)
+        self._busy_since = monotonic()
         # What is encoded is muxed by FFmpeg's own RTSP client; its address holds the password, and its errors do too.
-        with av.open(self._target.reveal(), "w", format="rtsp", options={"rtsp_transport": self._options.transport}) as output:
+        options = {"rtsp_transport": self._options.transport, "timeout": str(round(_HANDSHAKE_S * 1e6))}
+        with av.open(self._target.reveal(), "w", format="rtsp", options=options) as output:
             encoder = Encoder(output, self.form, self._options.encoder, self._options.bitrate, self._options.threads, self._options.label)
             output.start_encoding()
             self._on_connected(self.form)
@@ -120,7 +128,7 @@ def knock(target: Secret) -> None:
         raise OSError(None, "what answers there does not speak RTSP" if answer else "the server hung up")
 
 
-def _reason(error: av.FFmpegError) -> str:
-    if isinstance(error, av.error.HTTPUnauthorizedError | av.error.HTTPForbiddenError):
+def _reason(error: av.FFmpegError, refused: bool) -> str:
+    if refused:
         return "the server refuses this user and password, or asks for some"
     return f"{error.strerror}" if error.strerror else type(error).__name__

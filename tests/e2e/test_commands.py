@@ -41,7 +41,7 @@ def test_doctor_names_the_runtime_and_checks_every_model() -> None:
     done = edgecolor("doctor", "--json")
     assert done.returncode == 0, done.stderr
     found = {row["what"]: row for row in json.loads(done.stdout)}
-    assert "litert would be used" in found["runtime"]["detail"]
+    assert "litert would be used" in found["runtime"]["detail"] and found["prometheus_client"]["state"] == "ok"
     assert found["model edgecolor"]["state"] == "ok" and "XNNPACK in effect" in found["model edgecolor"]["detail"]
     for row in found.values():
         assert row["fix"] or row["state"] == "ok", f"{row['what']} is {row['state']} and no fix is named"

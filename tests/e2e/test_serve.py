@@ -465,6 +465,21 @@ serve_live(Slow(), Gray())
         assert [server.get("/snapshot.jpg")[0] for _ in range(4)] == [200] * 4
 
 
+def test_stills_are_waited_for_as_long_as_the_allowed_guesses_take() -> None:
+    code = """
+from edgecolor.live import LiveOptions
+from edgecolor.sinks.http import server
+from edgecolor.sources import open_source
+from tests.e2e.live import *
+
+server._SNAPSHOT_S = 0.1
+serve_live(open_source("demo"), Gray(), live=LiveOptions(chroma_rate=0.5))
+"""
+    with started(script(code)) as server:
+        server.wait_for(lambda state: state["state"] == "live")
+        assert [server.get("/snapshot.jpg")[0] for _ in range(3)] == [200] * 3
+
+
 def test_the_cameras_own_colours_are_neither_marked_nor_labelled() -> None:
     with scripted() as (server, say), Viewer(server, "color") as viewer:
         server.wait_for(lambda state: state["viewers"] == 1)

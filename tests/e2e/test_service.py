@@ -114,6 +114,7 @@ def test_other_settings_are_taken_while_viewers_watch(tmp_path: Path, monkeypatc
         (("[live]", '[publish]\nurl = "rtsp://[::1:8554/porch"\n[live]'), "front.toml:7: publish.url: url 'rtsp://[::1:8554/porch'"),
         (("threads = 1", 'model = "absent"'), "absent"),
         (("[live]", '[publish]\nurl = "rtsp://127.0.0.1:1/x"\nencoder = "h264_magic"\n[live]'), "h264_magic"),
+        (("[live]", '[log]\nformat = "json"\n[publish]\nurl = "rtsp://127.0.0.1:1/x"\nencoder = "h264_none"\n[live]'), "h264_none"),
         (('"127.0.0.1:0"', '"127.0.0.1:0"\ntls_certificate = "/absent"\ntls_key = "/absent"'), "/absent: can not be read for TLS"),
         (('"127.0.0.1:0"', '"192.0.2.1:80"\ntoken = "0123456789abcdef"'), "can not listen on 192.0.2.1:80"),
     ],
@@ -134,7 +135,7 @@ def test_wrong_settings_change_nothing_and_say_why(
         port = server.lines.get(timeout=10) if "192.0.2.1" in change[1] else server.url  # listening anew took another free port
         server.port = int(port.rstrip("/\n").rpartition(":")[2])
         state = server.wait_for(lambda state: state["state"] == "live")
-        assert state["source"]["name"] == "demo" and says in server.stderr
+        assert state["source"]["name"] == "demo" and says in server.stderr and '"level"' not in server.stderr, "[log] stays too"
         file.write_text(SETTINGS.replace("chroma_rate = 5", "chroma_rate = 3"))
         server.process.send_signal(signal.SIGHUP)
         told.until(lambda line: line.startswith("STATUS=live: ") and "refused" not in line)

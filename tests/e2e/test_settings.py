@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import pty
@@ -37,6 +38,8 @@ def written(folder: Path, text: str, mode: int = 0o600) -> str:
 
 def test_check_says_good_or_names_file_line_and_key(tmp_path: Path) -> None:
     done = edgecolor("config", "check", written(tmp_path, "[http]\nquality = 50\n"))
+    assert done.returncode == 0 and done.stdout.strip().endswith("serve.toml: good") and "it names no source" in done.stderr
+    done = edgecolor("config", "check", written(tmp_path, "[source]\naddress = 'demo'\n"))
     assert done.returncode == 0 and done.stdout.strip().endswith("serve.toml: good") and not done.stderr
     for text, said in (("[http]\nqualty = 50", "serve.toml:2: http: unknown key 'qualty'; did you mean 'quality'?"),
                        ("[http]\n\nquality = 0", "serve.toml:3: http.quality: "), ("[http", "serve.toml:1: is not TOML")):  # fmt: skip
@@ -69,6 +72,48 @@ def test_secrets_that_systemd_would_hand_over_are_found_beside_the_settings(tmp_
     (tmp_path / "token").chmod(0o600)
     done = edgecolor("config", "check", path, CREDENTIALS_DIRECTORY=str(tmp_path))
     assert done.returncode == 2 and "the token must have 16 letters" in done.stderr, "systemd's own come first"
+
+
+@pytest.mark.parametrize(("text", "said"), [
+    ("[source]\naddress = 'rstp://cam/1'", "did you mean rtsp://?"),
+    ("[source]\naddress = 'rtsp://cam/1'\ncredentials = 'camera'", "camera: can not be read"),
+    ("[network]\nmodel = 'edgecolour'", "edgecolour"),
+    ("[publish]\nurl = 'rtsp://server/x'\ncredentials = 'publish'", "publish: can not be read"),
+    ("[publish]\nurl = 'rtsp://me:sesame@server/x'\npassword = 'sesame'\nusername = 'me'", "in its address and in the options as well"),
+    ("[publish]\nurl = 'rtsp://server/x'\nencoder = 'h264_magic'", "h264_magic"),
+    ("[http]\ntls_certificate = '/absent.pem'\ntls_key = '/absent.key'", "/absent.pem: can not be read for TLS"),
+])  # fmt: skip
+def test_what_would_end_the_service_at_its_start_is_not_called_good(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, said: str
+) -> None:
+    assert main(["config", "check", written(tmp_path, text)]) == 2
+    found = capsys.readouterr()
+    assert said in found.err and "sesame" not in found.err and not found.out
+
+
+def test_what_systemd_will_hand_over_is_not_looked_for_in_a_check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    key = "/run/credentials/edgecolor@front.service/tls_key"
+    assert main(["config", "check", written(tmp_path, f"[http]\ntls_certificate = '/etc/ssl/front.pem'\ntls_key = '{key}'")]) == 0
+    secrets = tmp_path / "serve.secrets"
+    secrets.mkdir(mode=0o700)
+    (secrets / "camera").write_text("me:sesame\n")
+    (secrets / "camera").chmod(0o600)
+    assert main(["config", "check", written(tmp_path, "[source]\naddress = 'rtsp://cam/1'\ncredentials = 'camera'")]) == 0
+
+
+def test_a_password_is_asked_for_where_there_is_something_to_read_it_from(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for stdin, said in ((None, "no standard input"), (io.StringIO("caf\udce9\n"), "not UTF-8")):
+        monkeypatch.setattr(sys, "stdin", stdin)
+        assert main(["config", "hash-password"]) == 2
+        assert said in capsys.readouterr().err
+
+
+def test_a_server_starts_without_a_standard_input(tmp_path: Path) -> None:
+    command = [*COMMAND, "serve", "--config", written(tmp_path, "[source]\naddress = 'absent.mp4'\n")]
+    done = subprocess.run(["sh", "-c", 'exec "$@" 0<&-', "sh", *command], capture_output=True, text=True, cwd=ROOT, check=False)
+    assert "absent.mp4" in done.stderr and "Traceback" not in done.stderr and done.returncode in (1, 2)
 
 
 def test_the_secrets_that_are_looked_for_are_those_that_the_unit_names() -> None:

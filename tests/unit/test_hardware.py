@@ -144,3 +144,9 @@ def test_a_picamera2_that_can_not_be_loaded_is_told_with_its_fix(
     picamera2_says(monkeypatch, code)
     (found,) = pi_cameras(tmp_path)
     assert found.state == "trouble" and said in found.detail and fix in found.fix
+
+
+@pytest.mark.parametrize("code", ["pass", "print('library: ready'); print('{')", "print('  ')"])
+def test_a_child_that_says_nothing_of_use_is_a_finding_and_no_traceback(code: str) -> None:
+    assert hardware._child(code) == "the process that tried it said nothing that can be understood"
+    assert hardware._child("print('noise'); print('[1]')") == [1]

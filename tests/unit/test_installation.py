@@ -136,6 +136,30 @@ def test_an_environment_that_the_service_could_not_see_is_refused(tmp_path: Path
         Installation(dry_run=True, prefix=tmp_path).install()
 
 
+def test_an_interpreter_in_somebodys_home_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As pyenv and uv keep them: the environment's own python is a link there."""
+    home, prefix = tmp_path.resolve() / "home", tmp_path.resolve() / "opt"
+    for folder in (home, prefix / "bin"):
+        folder.mkdir(parents=True)
+    (prefix / "pyvenv.cfg").touch()
+    (home / "python3.11").touch()
+    (prefix / "bin" / "python").symlink_to(home / "python3.11")
+    monkeypatch.setattr("edgecolor.installation._HIDDEN", (str(home),))
+    monkeypatch.setattr("edgecolor.installation._is_open_to_all", lambda _: True)
+    with pytest.raises(InstallationError, match=r"bin/python, which is .*home/python3\.11, is out of the service's sight"):
+        Installation(dry_run=True, prefix=prefix).install()
+
+
+def test_an_environment_that_its_owner_alone_can_read_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edgecolor.installation._HIDDEN", ())
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "python").symlink_to(sys.executable)
+    (tmp_path / "pyvenv.cfg").touch()
+    tmp_path.chmod(0o700)
+    with pytest.raises(InstallationError, match=r"can not be read by others than its owner.*chmod"):
+        Installation(dry_run=True, prefix=tmp_path).install()
+
+
 def test_the_command_wants_root_or_a_dry_run(
     machine: Machine, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

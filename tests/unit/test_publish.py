@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -247,3 +249,61 @@ def test_a_server_that_can_not_be_reached_is_tried_again_and_logged_once(
     assert not sink.wants_color()
     sink.stop()
     assert sum("Connection refused" in message for message in caplog.messages) == 1 and "sesame" not in caplog.text
+
+
+GREETING = """
+import socket, threading, time
+server = socket.create_server(("127.0.0.1", 0))
+print(server.getsockname()[1], flush=True)
+def answer(connection):
+    while request := connection.recv(65536):
+        number = next(line for line in request.decode().split("\\r\\n") if line.startswith("CSeq"))
+        status = "200 OK" if request.startswith(b"OPTIONS") else "401 Unauthorized"
+        if not request.startswith(b"OPTIONS"):
+            time.sleep({delay})
+        connection.sendall(f"RTSP/1.0 {{status}}\\r\\n{{number}}\\r\\nPublic: ANNOUNCE\\r\\n\\r\\n".encode())
+while True:
+    threading.Thread(target=answer, args=(server.accept()[0],), daemon=True).start()
+"""
+
+
+@contextmanager
+def greeting(delay: float) -> Iterator[int]:
+    """A server, in a process of its own, that answers OPTIONS at once and refuses all else after a while; gives its port."""
+    with subprocess.Popen([sys.executable, "-c", GREETING.format(delay=delay)], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            yield int(process.stdout.readline())
+        finally:
+            process.kill()
+
+
+def failing(port: int) -> tuple[PublishSink, float]:
+    """A sink whose first try has failed, and how long this thread stood still meanwhile, in seconds."""
+    sink = PublishSink(PublishOptions(url=f"rtsp://me:sesame@127.0.0.1:{port}/x"))
+    sink.start()
+    last, still, end = time.monotonic(), 0.0, time.monotonic() + 20
+    while sink.state()["state"] != "retrying":
+        sink.put(picture())
+        time.sleep(0.01)
+        still, last = max(still, time.monotonic() - last), time.monotonic()
+        assert last < end, sink.state()
+    return sink, still
+
+
+def test_a_server_that_greets_and_then_hangs_does_not_hold_the_rest_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While FFmpeg waits for an answer no thread of this process runs."""
+    monkeypatch.setattr(rtsp, "_HANDSHAKE_S", 0.5)
+    with greeting(60) as port:
+        sink, still = failing(port)
+        assert still < 5, "it must end by itself, long before a watchdog bites"
+        assert sink.state()["reason"] == "the server did not answer within 0.5 s"
+        sink.stop()
+
+
+def test_a_server_that_refuses_the_password_is_asked_seldom() -> None:
+    with greeting(0.1) as port:
+        sink, _ = failing(port)
+        state = sink.state()
+        assert "refuses this user and password" in state["reason"] and state["retry_in_s"] > 200
+        sink.stop()

@@ -215,9 +215,10 @@ class HttpSink:
         return web.Response(body=newest.jpeg, content_type="image/jpeg", headers=headers)
 
     def _patience(self) -> float:
-        """Seconds within which a frame comes, at the pace that the source promises or keeps: one with long exposures is slow."""
+        """Seconds within which a frame comes: at the pace of the source, one with long exposures is slow, and of the allowed guesses."""
         state = self._state()
-        rates = [rate for rate in (state["source"]["promised_rate"], state["frames"]["rate_in"]) if rate]
+        paces = (state["source"]["promised_rate"], state["frames"]["rate_in"], state["chroma"]["limit"])
+        rates = [rate for rate in paces if rate]
         interval = 1 / min(rates) if rates else 0.0
         return _SNAPSHOT_S + max(0.0, 1.5 * interval - (state["source"]["age_s"] or 0.0))
 
