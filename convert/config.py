@@ -115,7 +115,7 @@ class StageConfig:
     warmup: int = 300
     bins_weight: float = 1.0
     annealed_share: float = 0.6  # the regression head aims at this share of the annealed mean, and the rest of the truth
-    fade: float = 0.0  # how much what can not be told is aimed at paler, see convert.losses.certainty; 0: not at all
+    fade: float = 0.0  # how much what can not be told, by a teacher either, is aimed at paler, see convert.losses.certainty; 0: not at all
     gradient: float = 0.0  # weight of the difference of ab between neighbouring pixels: against bleeding
     perceptual: float = 0.0  # weight of the perceptual loss: it should look the same to another encoder
     recognition: float = 0.0  # weight of the recognition loss: that encoder's classifier should say the same of it

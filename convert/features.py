@@ -117,7 +117,7 @@ class FeatureCache:
 
     def ask(self, teacher: Teacher) -> None:
         """Have a teacher say the ab of every row; from then on ``said`` gives it."""
-        name = f"said-{_digest(teacher.network)}"
+        name = f"said-{_digest(teacher.network)}-{teacher.fade:g}"
         self._said = self._open(f"{name}.i8", np.int8, self._targets.shape[1:])
         answer = compiled(lambda x: teacher(x)[0])
         for rows, x, _ in self._remaining(name, "teacher"):

@@ -124,15 +124,22 @@ class Perception:
 
 
 class Teacher:
-    """A trained network with both heads that says what a picture's colours might be. Not a Keras object: the model must not own it."""
+    """A trained network with both heads that says what a picture's colours might be, as far as it is certain of them.
 
-    def __init__(self, network: keras.Model) -> None:
-        self.network = folded(network)
+    fade: see ``certainty``; 0: it says all that it guesses. Not a Keras object: the model must not own it.
+    """
+
+    def __init__(self, network: keras.Model, centers: NDArray[Any], fade: float = 0.0) -> None:
+        self.network, self.fade = folded(network), fade
+        self._centers = ops.convert_to_tensor(np.asarray(centers, np.float32))
 
     def __call__(self, x: Any) -> tuple[Any, Any]:
         """x: network input -> ab (N, h, w, 2) and logits of the bins (N, h, w, Q)."""
         said = self.network(x, training=False)
-        return ops.stop_gradient(ops.cast(said["ab"], "float32")), ops.stop_gradient(ops.cast(said["bins"], "float32"))
+        ab, logits = ops.cast(said["ab"], "float32"), ops.cast(said["bins"], "float32")
+        if self.fade:
+            ab = ab * certainty(logits, self._centers, self.fade)
+        return ops.stop_gradient(ab), ops.stop_gradient(logits)
 
 
 def gradient_difference(guess: Any, truth: Any) -> Any:

@@ -204,7 +204,7 @@ class Run:
         centers = centers_of(path)
         if bins is None or centers is None or not np.array_equal(centers, bins.centers):
             raise ConfigError(f"teacher {path}: its bins are not this run's; start from its weights, or from some that came from them")
-        return Teacher(load_network(path))
+        return Teacher(load_network(path), centers, stage.fade)
 
     def _features(self, stage: StageConfig, network: keras.Model) -> tuple[FeatureCache, Bins | None]:
         for name in ("perceptual", "recognition", "adversarial"):

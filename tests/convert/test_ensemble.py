@@ -50,7 +50,7 @@ def test_an_ensemble_gives_the_mean_of_what_its_networks_show(tmp_path: Path) ->
         said = form.predict_on_batch(x)
         np.testing.assert_allclose(said["ab"], ab, atol=1e-4 * float(np.ptp(ab)))
         np.testing.assert_allclose(said["bins"], bins, atol=1e-4 * float(np.ptp(bins)))
-    np.testing.assert_allclose(Teacher(again)(x)[0], ab, atol=1e-4 * float(np.ptp(ab)))
+    np.testing.assert_allclose(Teacher(again, centers)(x)[0], ab, atol=1e-4 * float(np.ptp(ab)))
     unchanged = members[1].predict_on_batch(x)["ab"]
     np.testing.assert_array_equal(unchanged, other["ab"])
 

@@ -66,7 +66,7 @@ def dark_or_light(ab: float) -> Teacher:
     small = keras.layers.AveragePooling2D(4)(x)
     network = keras.Model(x, {"ab": head(small), "bins": bins(small)})
     head.set_weights([np.float32([-ab, 0]).reshape(1, 1, 1, 2), np.float32([0, 0])])
-    return Teacher(network)
+    return Teacher(network, np.zeros((3, 2)))
 
 
 def test_a_teacher_is_asked_once_of_every_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

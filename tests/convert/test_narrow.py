@@ -88,7 +88,7 @@ def learnt(taught: float, labelled: float) -> np.ndarray:
         return y
 
     bins = make_bins(np.random.default_rng(0).uniform(-80, 80, (2000, 2)), np.float32([[60, 0], [0, -60], [0, 0]]), BinsConfig(3, 2))
-    teacher = Teacher(keras.Model(x, {"ab": head(2, said), "bins": head(3, np.float32([0, 9, 0]))}))
+    teacher = Teacher(keras.Model(x, {"ab": head(2, said), "bins": head(3, np.float32([0, 9, 0]))}), bins.centers)
     student = keras.Model(x, {"ab": head(2, None), "bins": head(3, None)})
     model = ColorModel(student.inputs, student.output)
     model.set_loss(StageConfig("taught", "whole", 1, annealed_share=0.0, teacher="one", taught=taught), bins, 0.38, None, teacher)
@@ -108,3 +108,13 @@ def test_a_teacher_draws_as_much_as_it_should_and_alone_where_there_is_no_truth(
     np.testing.assert_allclose(learnt(1.0, 1.0), [0, -60], atol=3)
     np.testing.assert_allclose(learnt(0.0, 0.0), [0, -60], atol=3)
     np.testing.assert_allclose(learnt(0.5, 1.0), [30, -30], atol=4)
+
+
+def test_a_teacher_says_less_of_what_it_doubts() -> None:
+    x = keras.Input((4, 4, 1))
+    ab, bins = (keras.layers.Conv2D(count, 1, kernel_initializer="zeros", bias_initializer="ones") for count in (2, 2))
+    network = keras.Model(x, {"ab": ab(x), "bins": bins(x)})
+    centers = np.float32([[40, 0], [0, 40]])  # as likely: the mean is (20, 20), and the variance as large as its square
+    for fade, left in ((0.0, 1.0), (0.5, 1 / 1.5), (1.0, 0.5)):
+        said = np.asarray(Teacher(network, centers, fade)(np.zeros((1, 4, 4, 1), np.float32))[0])
+        np.testing.assert_allclose(said, left, rtol=1e-5)
