@@ -423,6 +423,10 @@ def test_signed_exports(tmp_path):
     for name in files(out):
         assert c2pa.Reader("image/png", io.BytesIO((out / name).read_bytes())).get_validation_state() == "Valid"
         decode_picture((out / name).read_bytes())
+    other = tmp_path / "other"
+    done = colorize(archive, "-o", other, "--format", "jpeg", "--c2pa-certificate", certificate, "--c2pa-key", key)
+    assert (done.returncode, done.stdout) == (0, "3 colorized\n"), done.stderr
+    assert c2pa.Reader("image/jpeg", io.BytesIO((other / files(other)[0]).read_bytes())).get_validation_state() == "Valid"
     done = colorize(archive, "-o", out, "--c2pa-key", key)
     assert done.returncode == 2 and "belong together" in done.stderr
     key.chmod(0o644)
