@@ -31,6 +31,6 @@ def note_spent(folder: Path, stage: str, pictures: int, seconds: list[float]) ->
     """Write what a finished stage took into its run's folder. pictures: samples seen, each as often as it was."""
     path = folder / SPENT
     known = json.loads(path.read_text()) if path.exists() else {}
-    hours, processor = (round(value / _HOUR_S, 3) for value in seconds)
+    hours, processor = (float(f"{value / _HOUR_S:.3g}") for value in seconds)
     known[stage] = {"pictures": pictures, "hours": hours, "processor_hours": processor}
     write_file(path, (json.dumps(known, indent=1) + "\n").encode())

@@ -269,7 +269,7 @@ class HttpCamera(_ThreadServer):
         picture = np.repeat(np.repeat(columns[None, :, None], height, 0), 3, 2).astype(np.uint8)
         if self.color:
             picture[..., 2] = 255 - picture[..., 0]
-        picture[:32, :32] = number * 8 % 256
+        picture[:32, :32] = number * 4 % 256
         return picture
 
     def jpeg(self, number: int) -> bytes:

@@ -159,7 +159,7 @@ def test_colours_and_gray_arrive_as_planes(codec: Any, color_range: str) -> None
 def test_http_pictures_are_the_ones_that_were_sent() -> None:
     with HttpCamera() as camera:
         for frame in take(open_source(camera.url, QUICK), 3):
-            number = next(n for n in range(64) if abs(float(frame.y[4:28, 4:28].mean()) - n * 8 % 256) < 3)
+            number = next(n for n in range(64) if abs(float(frame.y[4:28, 4:28].mean()) - n * 4 % 256) < 2)
             want = camera.picture(number) @ np.array([0.299, 0.587, 0.114])
             assert np.abs(frame.y[40:, 8:-8] - want[40:, 8:-8]).mean() < 6
 
@@ -298,8 +298,10 @@ def test_garbage_on_the_wire_is_told_as_such() -> None:
 
 def test_what_is_not_there_is_unreachable() -> None:
     with Camera() as camera, HttpCamera() as web:
-        for url in (camera.url + "/none", web.url + "/none", "rtsp://camera.invalid/live", "http://camera.invalid/"):
+        for url in (camera.url + "/none", web.url + "/none"):
             assert loss(open_source(url, QUICK))[0].kind == "unreachable", url
+    for url in ("rtsp://camera.invalid/live", "http://camera.invalid/"):  # a name server may take its time to know nothing
+        assert loss(open_source(url, SourceOptions(timeout=60.0)))[0].kind == "unreachable", url
 
 
 def test_a_codec_that_nobody_knows_is_unsupported() -> None:

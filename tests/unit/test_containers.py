@@ -31,12 +31,11 @@ def test_size_and_format_are_read_without_decoding(name):
     assert header.orientation == 1
 
 
-@pytest.mark.parametrize("name", SOUND)
+# JPEG keeps no length of its pixels: there the decoder notices.
+@pytest.mark.parametrize("name", [name for name in SOUND if not name.endswith(".jpg")])
 def test_a_file_without_its_second_half_is_refused(name):
-    # JPEG keeps no length of its pixels: there the decoder notices.
-    if not name.endswith(".jpg"):
-        with pytest.raises(PictureError, match="truncated"):
-            inspect(SOUND[name][: len(SOUND[name]) // 2])
+    with pytest.raises(PictureError, match="truncated"):
+        inspect(SOUND[name][: len(SOUND[name]) // 2])
 
 
 @pytest.mark.parametrize("content", [b"", b"text", b"GIF89a" + bytes(50), bytes(100)])
