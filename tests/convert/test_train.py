@@ -214,6 +214,7 @@ def test_packed_weights_are_small_and_say_the_same(straight: Path, packed: Path,
     np.testing.assert_allclose(same, half, atol=0.05)
 
 
+@pytest.mark.system  # half a minute
 def test_the_deeper_blocks_learn_from_cached_features(packed: Path, folder: Path) -> None:
     first = config(folder, "deep")
     stage = dataclasses.replace(first.stage[0], name="deep", kind="deep", passes=1, warmup=0, frozen_depthwise=True, encoder_rate=1.0)
@@ -235,6 +236,7 @@ def test_the_deeper_blocks_learn_from_cached_features(packed: Path, folder: Path
     assert not any(name.endswith("_bn") or (name.startswith("block") and "depthwise" in name) for name in changed)
 
 
+@pytest.mark.system  # half a minute
 def test_a_teacher_is_asked_of_the_cached_crops_before(packed: Path, folder: Path) -> None:
     """What it said is what the student aims at: itself, if it is its own teacher, so that nothing is left to learn."""
     teacher = convert("ensemble", packed, packed, "-o", folder / "ensemble").strip()
