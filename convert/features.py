@@ -124,8 +124,8 @@ class FeatureCache:
             self._said[rows] = np.clip(np.rint(np.asarray(answer(x))), -127, 127).astype(np.int8)
 
     def said(self, rows: NDArray[Any]) -> NDArray[np.int8]:
-        """ab (N, size/4, size/4, 2) that the teacher, which was asked, gives ``rows``, in the order in which the batches have them."""
-        return np.asarray(self._said[np.sort(rows)])
+        """ab (N, size/4, size/4, 2) that the teacher, which was asked, gives ``rows``."""
+        return np.asarray(self._said[rows])
 
     def _measure(self) -> None:
         sums: list[Any] = [0.0] * 4
@@ -150,9 +150,8 @@ class FeatureCache:
         return self._read(rows, 4)
 
     def _read(self, rows: NDArray[Any], count: int) -> tuple[list[NDArray[np.float32]], NDArray[np.int8]]:
-        ordered = np.sort(rows)
-        taps = [(tap[ordered].astype(np.float32) - np.float32(127.5)) * np.float32(_SPAN / 127.5) for tap in self._taps[:count]]
-        return taps, np.asarray(self._targets[ordered])
+        taps = [(tap[rows].astype(np.float32) - np.float32(127.5)) * np.float32(_SPAN / 127.5) for tap in self._taps[:count]]
+        return taps, np.asarray(self._targets[rows])
 
     def shallow_batch(self, rows: NDArray[Any]) -> tuple[list[NDArray[np.float32]], NDArray[np.int8]]:
         """Features of ``rows`` at strides 4 and 8 as the encoder gives them, and ab targets."""

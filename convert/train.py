@@ -61,7 +61,7 @@ def _feature_batch(cache: FeatureCache, read: Any, stage: StageConfig, seed: int
         fix = f"give more pictures, more passes, or batch = {cache.rows}"
         raise ConfigError(f"stage {stage.name}: {cache.rows} crops are cached, fewer than a batch of {stage.batch}; {fix}")
     order = np.random.default_rng((seed, 2, step // steps)).permutation(cache.rows)
-    rows = order[step % steps * stage.batch :][: stage.batch]
+    rows = np.sort(order[step % steps * stage.batch :][: stage.batch])  # which a disk likes
     taps, ab = read(rows)
     targets = {"ab": ab.astype(np.float32), "pixels": some_pixels(np.random.default_rng((seed, 3, step)), len(ab), stage)}
     return taps, {**targets, "said": cache.said(rows).astype(np.float32)} if stage.teacher else targets

@@ -77,9 +77,9 @@ def test_a_teacher_is_asked_once_of_every_row(tmp_path: Path, monkeypatch: pytes
     cache = features_of(pictures, tmp_path, replace(STAGE, passes=40, camera=0.0))
     asked = []
 
-    def counted(function: Callable[..., object]) -> Callable[..., object]:
-        def count(x: object) -> object:
-            asked.append(len(x))  # type: ignore[arg-type]
+    def counted(function: Callable[[np.ndarray], np.ndarray]) -> Callable[[np.ndarray], np.ndarray]:
+        def count(x: np.ndarray) -> np.ndarray:
+            asked.append(len(x))
             if len(asked) == 2 and cut:
                 raise KeyboardInterrupt
             return function(x)
