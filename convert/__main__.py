@@ -287,12 +287,12 @@ def _edgetpu(arguments: argparse.Namespace) -> None:
 
 
 def _pack(arguments: argparse.Namespace) -> None:
-    from convert.files import write_file
+    from convert.files import write_json
     from convert.weights import WEIGHTS, centers_of, load_network, recipe_of, save_network, write_centers
 
     weights = arguments.run / WEIGHTS
     save_network(load_network(weights), arguments.out, "float16")
-    write_file(arguments.out.with_suffix(".config.json"), (json.dumps(recipe_of(weights), indent=1) + "\n").encode())
+    write_json(arguments.out.with_suffix(".config.json"), recipe_of(weights))
     if (centers := centers_of(weights)) is not None:  # the seed network has none
         write_centers(arguments.out.with_suffix(".bins.npy"), centers)
     print(arguments.out)

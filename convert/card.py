@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from pathlib import Path
 from typing import Any
 
 from convert.export import Exported
-from convert.files import write_file
+from convert.files import write_json
 from convert.operators import inspect, summary
 from edgecolor.assets import CARD_FORMAT, INPUT_QUANTITY, OUTPUT_QUANTITY, describe
 from edgecolor.errors import ConfigError
@@ -61,7 +60,7 @@ def write_cards(
 
 def save_card(path: Path, card: dict[str, Any]) -> Path:
     """Write a card by temporary name and rename."""
-    return write_file(path, (json.dumps(card, indent=1) + "\n").encode())
+    return write_json(path, card)
 
 
 def add_scores(card: dict[str, Any], scores: dict[str, Any], rows: dict[str, str], source: str) -> None:

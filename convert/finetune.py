@@ -27,7 +27,7 @@ from convert.dataset import PictureFile, list_pictures
 from convert.entries import open_entry
 from convert.evaluate import choose_pictures, score
 from convert.export import export
-from convert.files import write_file
+from convert.files import write_file, write_json
 from convert.footage import Footage, gather
 from convert.metrics import Judge
 from convert.scores import Figures
@@ -164,7 +164,7 @@ def finetune(
     doubt = float(recipe.get("decoding", {}).get("doubt", 0.0))
     for share, doubt_left in itertools.product(_SHARES, _doubts(doubt)):
         mine["decoding"] = {**recipe.get("decoding", {"gain": 1.0}), "doubt": doubt_left}
-        site.with_suffix(".config.json").write_text(json.dumps(mine, indent=1) + "\n")
+        write_json(site.with_suffix(".config.json"), mine)
         save_network(mix_networks(base, tuned, share), site)
         general_after = _figures("general", guard, [site], size, judge)[0]
         if _forgotten(general_before, general_after):

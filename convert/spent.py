@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from convert.files import write_file
+from convert.files import write_json
 
 SPENT = "spent.json"  # in a run's folder
 _HOUR_S = 3600.0
@@ -33,4 +33,4 @@ def note_spent(folder: Path, stage: str, pictures: int, seconds: list[float]) ->
     known = json.loads(path.read_text()) if path.exists() else {}
     hours, processor = (float(f"{value / _HOUR_S:.3g}") for value in seconds)
     known[stage] = {"pictures": pictures, "hours": hours, "processor_hours": processor}
-    write_file(path, (json.dumps(known, indent=1) + "\n").encode())
+    write_json(path, known)

@@ -6,7 +6,6 @@ pictures go through both, and each int8 tensor is compared with its float one.
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Iterable
@@ -18,6 +17,7 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from numpy.typing import NDArray
 
+from convert.files import write_json
 from convert.graph import Operator, read_graph
 from edgecolor.errors import ModelError
 from edgecolor.quantization import dequantize, quantize
@@ -104,4 +104,4 @@ def markdown(layers: list[Layer], count: int = 10) -> str:
 def save_layers(tables: dict[str, list[Layer]], path: Path) -> None:
     """Write all layers of each model as JSON: {model: [{"name", "kind", "shape", "sqnr", "drop"}]}."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({name: [asdict(layer) for layer in layers] for name, layers in tables.items()}, indent=1) + "\n")
+    write_json(path, {name: [asdict(layer) for layer in layers] for name, layers in tables.items()})

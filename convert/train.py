@@ -26,7 +26,7 @@ from convert.config import StageConfig, TrainConfig
 from convert.critic import build_critic, teach
 from convert.dataset import PictureCache
 from convert.features import FeatureCache
-from convert.files import write_file
+from convert.files import write_json
 from convert.losses import Bins, ColorModel, Teacher, find_centers, make_bins
 from convert.narrow import narrow
 from convert.network import (
@@ -115,7 +115,7 @@ class Run:
             raise ConfigError(f"start: {config.start} is no seed network, and network.kind is seed")
         self.validation = Validation(config)
         self.folder.mkdir(parents=True, exist_ok=True)
-        write_file(self.folder / "config.json", (json.dumps(dataclasses.asdict(config), indent=1) + "\n").encode())
+        write_json(self.folder / "config.json", dataclasses.asdict(config))
         self.pictures = PictureCache(self.folder.parent / "cache", config.data)
         self._tuned = bool(config.start) or not self.form.whole  # whether the encoder is no longer the published one
         self.step_seconds: list[float] = []  # of the stage that is, or was, trained last

@@ -14,7 +14,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.files import write_file
+from convert.files import write_file, write_json
 from convert.spent import SPENT
 from edgecolor.errors import AssetNotFoundError, ConfigError, ModelError
 
@@ -70,7 +70,7 @@ def centers_of(weights: Path) -> NDArray[Any] | None:
 def write_run(folder: Path, network: keras.Model, recipe: dict[str, Any], centers: NDArray[Any] | None) -> Path:
     """What is left of a run, to be exported, packed, trained on or learnt from. Returns the path of its weights."""
     folder.mkdir(parents=True, exist_ok=True)
-    write_file(folder / "config.json", (json.dumps(recipe, indent=1) + "\n").encode())
+    write_json(folder / "config.json", recipe)
     if centers is not None:
         write_centers(folder / BINS, centers)
     return save_network(network, folder / WEIGHTS)
