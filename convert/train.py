@@ -104,6 +104,10 @@ class Run:
             raise ConfigError("no [[stage]] to train: see convert/configs")
         if config.data.unlabelled and not any(stage.teacher and stage.kind == "whole" for stage in config.stage):
             raise ConfigError(f"data: unlabelled: {config.data.unlabelled}: no stage of kind whole has a teacher to say their colours")
+        for index, stage in enumerate(config.stage):  # said now, not after an hour of what comes before
+            made_here, done = self.folder in Path(stage.teacher).parents, (self.folder / f"{index}-{stage.name}" / "done").exists()
+            if stage.teacher and not (made_here or done or Path(stage.teacher).is_file()):
+                raise ConfigError(f"stage {stage.name}: teacher {stage.teacher}: no such file; train it first, or see convert ensemble")
         keras.config.set_dtype_policy(config.precision)
         if config.data_parallel:
             if keras.backend.backend() != "jax":

@@ -249,6 +249,8 @@ def test_a_teacher_is_asked_of_the_cached_crops_before(packed: Path, folder: Pat
         train(dataclasses.replace(first, start=str(packed), stage=(dataclasses.replace(stage, taught=taught),), out=str(out)))
         loss[taught] = float(next(csv.DictReader((out / "log.csv").read_text().splitlines()))["loss"])
     assert loss[1.0] < 0.1 < loss[0.0], loss
+    with pytest.raises(ConfigError, match=r"teacher absent\.keras: no such file; train it first"):
+        Run(dataclasses.replace(first, stage=(dataclasses.replace(stage, teacher="absent.keras"),)))
     unlabelled = dataclasses.replace(first.data, unlabelled=str(DATA / "pictures"))
     with pytest.raises(ConfigError, match="no stage of kind whole has a teacher"):
         Run(dataclasses.replace(first, data=unlabelled, stage=(stage,)))
