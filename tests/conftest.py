@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,17 @@ ROOT = Path(__file__).parent.parent
 @pytest.fixture
 def data() -> Path:
     return DATA
+
+
+def short_folder() -> tempfile.TemporaryDirectory[str]:
+    """For sockets, whose paths have room for 107 bytes (unix(7)): pytest's own folder may be longer, where TMPDIR is."""
+    return tempfile.TemporaryDirectory(dir="/tmp")
+
+
+@pytest.fixture
+def socket_folder() -> Iterator[Path]:
+    with short_folder() as folder:
+        yield Path(folder)
 
 
 def need(program: str, package: str) -> str:

@@ -8,14 +8,14 @@ import ssl
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from tests.certificates import own_certificate
-from tests.conftest import DATA, ROOT, need
+from tests.conftest import DATA, ROOT, need, short_folder
 from tests.e2e.camera import Camera
 from tests.e2e.serving import Server, Viewer, script, started
 
@@ -60,14 +60,11 @@ class Told:
 def served(folder: Path, settings: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Server, Told, Path]]:
     file = folder / "front.toml"
     file.write_text(settings)
-    told = Told(folder / "notify")
-    monkeypatch.setenv("NOTIFY_SOCKET", str(folder / "notify"))
     monkeypatch.setenv("WATCHDOG_USEC", "2000000")
-    try:
+    with short_folder() as sockets, closing(Told(Path(sockets) / "notify")) as told:
+        monkeypatch.setenv("NOTIFY_SOCKET", f"{sockets}/notify")
         with started([sys.executable, "-m", "edgecolor", "serve", "--config", str(file)]) as server:
             yield server, told, file
-    finally:
-        told.close()
 
 
 def is_line(begin: str) -> Callable[[str], bool]:

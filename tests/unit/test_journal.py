@@ -16,16 +16,16 @@ from edgecolor.logs import LogOptions, start_logging
 
 
 @pytest.fixture
-def journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.socket]:
+def journal(tmp_path: Path, socket_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.socket]:
     """The journal's end; this process logs to it."""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other, (tmp_path / "stderr").open("w") as stream:
-        other.bind(str(tmp_path / "socket"))
+        other.bind(str(socket_folder / "socket"))
         other.settimeout(10)
         status = os.fstat(stream.fileno())
         monkeypatch.setenv("JOURNAL_STREAM", f"{status.st_dev}:{status.st_ino}")
-        monkeypatch.setattr("edgecolor.journal.SOCKET", tmp_path / "socket")
+        monkeypatch.setattr("edgecolor.journal.SOCKET", socket_folder / "socket")
         start_logging(LogOptions(), ["open-door"], stream)
         yield other
         for handler in root.handlers:
@@ -76,6 +76,6 @@ def test_an_endless_message_is_cut_not_lost(journal: socket.socket) -> None:
     assert 10_000 < len(fields(journal.recv(1 << 20))["MESSAGE"]) < 100_000
 
 
-def test_without_a_journal_there_is_no_handler(tmp_path: Path) -> None:
+def test_without_a_journal_there_is_no_handler(socket_folder: Path) -> None:
     with pytest.raises(FileNotFoundError):
-        JournalHandler(tmp_path / "absent")
+        JournalHandler(socket_folder / "absent")

@@ -36,8 +36,8 @@ class Systemd:
 
 
 @pytest.fixture(params=["path", "abstract"])
-def systemd(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Systemd, str]]:
-    name = str(tmp_path / "notify") if request.param == "path" else f"@edgecolor-test-{os.getpid()}"
+def systemd(request: pytest.FixtureRequest, socket_folder: Path) -> Iterator[tuple[Systemd, str]]:
+    name = str(socket_folder / "notify") if request.param == "path" else f"@edgecolor-test-{os.getpid()}"
     other = Systemd(name.replace("@", "\0", 1) if name.startswith("@") else name)
     yield other, name
     other.socket.close()
@@ -174,10 +174,10 @@ def test_status_is_worth_reading() -> None:
     assert status(lost) == "lost: no route; next try in 4 s, 0 viewers"
 
 
-def test_the_heartbeat_stops_with_the_frames_and_systemd_is_told_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_heartbeat_stops_with_the_frames_and_systemd_is_told_why(socket_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("edgecolor.service._STALL_S", 0.2)
-    other = Systemd(str(tmp_path / "notify"))
-    service = Service({"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "100000"})
+    other = Systemd(str(socket_folder / "notify"))
+    service = Service({"NOTIFY_SOCKET": str(socket_folder / "notify"), "WATCHDOG_USEC": "100000"})
     state: dict[str, Any] = {**copy.deepcopy(LIVE), "viewers": 0}
     moving = {"out": 1}
 
