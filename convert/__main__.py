@@ -101,7 +101,7 @@ def _parser() -> argparse.ArgumentParser:
     coral.add_argument("-o", "--out", type=Path, help="folder for NAME_edgetpu.tflite and its card (default: beside the model)")
     coral.add_argument("--predict", action="store_true", help="predict only")
 
-    pack = commands.add_parser("pack", help="store a run's float weights as float16, with the configuration beside them")
+    pack = commands.add_parser("pack", help="store a run's float weights, its gain in them, as float16, with the configuration beside them")
     pack.add_argument("run", type=Path, help="a run's folder")
     pack.add_argument("-o", "--out", type=_file(".keras"), required=True, help="models/NAME.keras")
 
@@ -288,11 +288,12 @@ def _edgetpu(arguments: argparse.Namespace) -> None:
 
 def _pack(arguments: argparse.Namespace) -> None:
     from convert.files import write_json
-    from convert.weights import WEIGHTS, centers_of, load_network, recipe_of, save_network, write_centers
+    from convert.weights import WEIGHTS, as_shown, centers_of, load_network, recipe_of, save_network, write_centers
 
     weights = arguments.run / WEIGHTS
-    save_network(load_network(weights), arguments.out, "float16")
-    write_json(arguments.out.with_suffix(".config.json"), recipe_of(weights))
+    network, recipe = as_shown(load_network(weights), recipe_of(weights))
+    save_network(network, arguments.out, "float16")
+    write_json(arguments.out.with_suffix(".config.json"), recipe)
     if (centers := centers_of(weights)) is not None:  # the seed network has none
         write_centers(arguments.out.with_suffix(".bins.npy"), centers)
     print(arguments.out)

@@ -11,7 +11,7 @@ import numpy as np
 from keras import layers
 from numpy.typing import NDArray
 
-from convert.weights import centers_of, load_network, recipe_of
+from convert.weights import as_shown, centers_of, load_network, recipe_of
 from edgecolor.errors import ConfigError, ModelError
 
 
@@ -20,23 +20,21 @@ def join_files(weights: Sequence[Path]) -> tuple[keras.Model, dict[str, Any], ND
 
     Raises AssetNotFoundError, ModelError, or ConfigError when they have no bins, or not the same.
     """
-    networks, recipes = [load_network(path) for path in weights], [recipe_of(path) for path in weights]
+    shown = [as_shown(load_network(path), recipe_of(path)) for path in weights]
     centers = centers_of(weights[0])
     for path in weights:
         their = centers_of(path)
         if centers is None or their is None or not np.array_equal(their, centers):
             raise ConfigError(f"{path} has no bins, or others than {weights[0]}: train both from one start, or with its bins.centers")
     assert centers is not None  # there is a first one
-    joined = join_networks(networks, [recipe.get("decoding", {}).get("gain", 1.0) for recipe in recipes])
-    decoding = {**recipes[0].get("decoding", {}), "gain": 1.0}
-    return joined, {**recipes[0], "decoding": decoding, "ensemble": [str(path) for path in weights]}, centers
+    return join_networks([network for network, _ in shown]), {**shown[0][1], "ensemble": [str(path) for path in weights]}, centers
 
 
-def join_networks(networks: Sequence[keras.Model], gains: Sequence[float]) -> keras.Model:
+def join_networks(networks: Sequence[keras.Model]) -> keras.Model:
     """One network, (N, H, W, 1) -> {"ab", "bins"}, that gives the mean of what all of these say of one input.
 
-    gains: what the ab of each is multiplied by first, so that all speak equally loud. Means of logits are those of a geometric mean of
-    the distributions. Raises ModelError when there is none, when one has no bins, or when their bins are not equally many.
+    Means of logits are those of a geometric mean of the distributions. Raises ModelError when there is none, when one has no bins, or
+    when their bins are not equally many.
     """
     if not networks:
         raise ModelError("no network to join: name at least one .keras file")
@@ -45,14 +43,12 @@ def join_networks(networks: Sequence[keras.Model], gains: Sequence[float]) -> ke
         raise ModelError(f"these networks can not speak as one: they have {', '.join(str(count or 'no') for count in counts)} bins")
     x = keras.Input((None, None, 1), name="lightness")
     said = []
-    for number, (network, gain) in enumerate(zip(networks, gains, strict=True)):
+    for number, network in enumerate(networks):
         def renamed(layer: Any, prefix: str = f"member{number}_") -> Any:
             return type(layer).from_config({**layer.get_config(), "name": prefix + layer.name})
 
         member = keras.models.clone_model(network, input_tensors=x, clone_function=renamed)
         member.set_weights(network.get_weights())
-        head = member.get_layer(f"member{number}_ab")
-        head.set_weights([gain * weights for weights in head.get_weights()])
         said.append(member.output)
     if len(said) == 1:
         return keras.Model(x, said[0], name="ensemble")

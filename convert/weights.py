@@ -147,6 +147,19 @@ def average_networks(networks: Sequence[keras.Model]) -> keras.Model:
     return mean
 
 
+def as_shown(network: keras.Model, recipe: dict[str, Any]) -> tuple[keras.Model, dict[str, Any]]:
+    """A copy of a network whose output has the gain of its recipe's decoding in it, and the recipe that goes with that.
+
+    So weights that are trained on, or learnt from, begin with the colours that are shown. A doubt is of the output: it grows as that does.
+    """
+    decoding = recipe.get("decoding", {})
+    gain = decoding.get("gain", 1.0)
+    louder = _with_dtype(network, "float32")
+    head = louder.get_layer("ab")
+    head.set_weights([gain * weights for weights in head.get_weights()])
+    return louder, {**recipe, "decoding": {"doubt": gain * decoding.get("doubt", 0.0), "gain": 1.0}}
+
+
 def mix_networks(one: keras.Model, other: keras.Model, share: float) -> keras.Model:
     """Weights ``share`` (0..1) of the way from one network to another of the same form."""
     mixed = _with_dtype(one, "float32")

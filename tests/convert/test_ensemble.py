@@ -57,17 +57,17 @@ def test_an_ensemble_gives_the_mean_of_what_its_networks_show(tmp_path: Path) ->
 
 def test_one_network_alone_is_an_ensemble_of_itself() -> None:
     x, alone = np.zeros((1, 32, 32, 1), np.float32), network(3)
-    said, expected = join_networks([alone], [2.0]).predict_on_batch(x), alone.predict_on_batch(x)
-    np.testing.assert_allclose(said["ab"], 2 * expected["ab"], rtol=1e-4, atol=1e-5)
+    said, expected = join_networks([alone]).predict_on_batch(x), alone.predict_on_batch(x)
+    np.testing.assert_allclose(said["ab"], expected["ab"], rtol=1e-4, atol=1e-5)
 
 
 def test_networks_that_can_not_speak_as_one_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="no network to join"):
-        join_networks([], [])
+        join_networks([])
     with pytest.raises(ModelError, match="they have 4, 6 bins"):
-        join_networks([network(1), network(1, bins=6)], [1.0, 1.0])
+        join_networks([network(1), network(1, bins=6)])
     with pytest.raises(ModelError, match="they have no bins"):
-        join_networks([build_seed()], [1.0])
+        join_networks([build_seed()])
     one = saved(tmp_path / "one", network(1), np.zeros((4, 2)))
     other = saved(tmp_path / "other", network(2), np.ones((4, 2)))
     seed = saved(tmp_path / "seed", build_seed(), None)

@@ -25,6 +25,7 @@ from convert.optimizer import Average
 from convert.train import Run, seconds_per_step
 from convert.weights import average_networks, load_network, recipe_of, save_network, widen
 from edgecolor import Colorizer
+from edgecolor.color import settle
 from edgecolor.errors import AssetNotFoundError, ConfigError, ModelError
 from tests.conftest import DATA, ROOT
 
@@ -41,6 +42,9 @@ channels = [16, 16, 8]
 blocks = [1, 1, 1]
 [bins]
 count = 8
+[decoding]
+doubt = 0.5
+gain = 1.25
 [[stage]]
 name = "features"
 kind = "features"
@@ -202,7 +206,10 @@ def test_packed_weights_are_small_and_say_the_same(straight: Path, packed: Path,
     assert packed.stat().st_size < 0.55 * (straight / "weights.keras").stat().st_size
     x = np.random.default_rng(0).uniform(-1, 1, (1, 64, 64, 1)).astype(np.float32)
     whole, half = (np.asarray(inference_network(p, (64, 64)).predict_on_batch(x)) for p in (straight / "weights.keras", packed))
-    assert half.dtype == np.float32 and np.abs(whole - half).max() < 0.05
+    assert half.dtype == np.float32 and np.abs(1.25 * whole - half).max() < 0.05 < 0.2 * np.abs(whole).max()
+    assert json.loads(packed.with_suffix(".config.json").read_text())["decoding"] == {"doubt": 0.625, "gain": 1.0}
+    shown = (settle(whole, 0.5, 1.25), settle(half, 0.625, 1.0))
+    np.testing.assert_allclose(*shown, atol=0.05)
     convert("export", packed, "-o", folder / "models" / "again.tflite", "--size", "64", "--pictures", "2")
 
     # Another run starts from them, with the bins that their head was trained for.
