@@ -264,7 +264,7 @@ class Job:
 
     def _begin(self, picture: Any) -> None:
         codec, self.encoding = encoding_of(self.source, self.target, picture, self.options, fields=self.interlaced)
-        self.writer.begin(codec, self.encoding, picture)
+        self.writer.begin(codec, self.encoding, picture, self.aside)
 
     def _set_aside(self, packet: Any) -> None:
         """Keep a packet of another stream until the file has begun. Where many come without a picture, they do not pile up."""
@@ -291,6 +291,9 @@ class Job:
             warnings.append(f"reading stopped after {self._end - self._start:.2f} s: {reader.stopped}")
         if not self.over and reader.promised - self._end > max(_MISSING_S, _MISSING_FRAMES / float(reader.rate)):
             warnings.append(f"it should end at {reader.promised:.2f} s, and the last picture that could be read ends at {self._end:.2f} s")
+        if missing := reader.gaps.missing:
+            first = float((reader.gaps.first or 0) * reader.time_base)
+            warnings.append(f"{missing} pictures are missing on the way, the first at {first:.2f} s: damage, or a pause in the recording")
         if reader.damaged:
             warnings.append(f"{reader.damaged} damaged packets could not be decoded")
         if reader.repaired:

@@ -15,7 +15,8 @@ class Muxer:
     fixed: its clock is the frame rate. options: of FFmpeg's muxer.
 
     ordered: it keeps no order but that of coding. holds: the codecs that it names, where it would take others without their names.
-    comments: it has a place for tags. gapless: a picture's time is the end of the one before it.
+    comments: it has a place for tags. gapless: a picture's time is the end of the one before it. turns: it says how the picture is to be
+    turned for display.
     """
 
     name: str
@@ -26,6 +27,12 @@ class Muxer:
     holds: tuple[str, ...] = ()
     comments: bool = True
     gapless: bool = False
+    turns: bool = False
+
+    @property
+    def together(self) -> bool:
+        """Whether all streams begin at once: no time is kept but that of a picture's number."""
+        return self.fixed and self.ordered
 
 
 _IN_TS = (
@@ -40,8 +47,9 @@ _JPEGS = Muxer("mjpeg", "mjpeg", fixed=True, comments=False)
 # Only the last picture of a page has a time there, and only its end: so each gets a page of its own.
 _OGG = Muxer("ogg", "libvpx", gapless=True, options=(("page_duration", "1"),))
 MUXERS = {
-    ".mp4": Muxer("mp4"), ".m4v": Muxer("mp4"), ".mov": Muxer("mov"), ".3gp": Muxer("3gp"), ".mkv": Muxer("matroska"),
-    ".webm": Muxer("webm", "libvpx-vp9"), ".avi": Muxer("avi", "", fixed=True, ordered=True), ".ts": _TS, ".mts": _M2TS, ".m2ts": _M2TS,
+    ".mp4": Muxer("mp4", turns=True), ".m4v": Muxer("mp4", turns=True), ".mov": Muxer("mov", turns=True),
+    ".3gp": Muxer("3gp", turns=True), ".mkv": Muxer("matroska", turns=True), ".webm": Muxer("webm", "libvpx-vp9", turns=True),
+    ".avi": Muxer("avi", "", fixed=True, ordered=True), ".ts": _TS, ".mts": _M2TS, ".m2ts": _M2TS,
     ".mpg": _PS, ".mpeg": _PS, ".vob": Muxer("vob", "mpeg2video", comments=False),
     ".m2v": Muxer("mpeg2video", "mpeg2video", fixed=True, comments=False), ".mjpeg": _JPEGS, ".mjpg": _JPEGS,
     ".wmv": Muxer("asf", "wmv2", ordered=True), ".flv": Muxer("flv", ordered=True), ".ogv": _OGG,

@@ -14,7 +14,7 @@ import av
 from edgecolor.errors import VideoError
 from edgecolor.sources.planes import Deinterlacer
 from edgecolor.videos.forms import plain
-from edgecolor.videos.timeline import Timeline
+from edgecolor.videos.timeline import Gaps, Timeline
 
 _MOST_PIXELS = 1 << 26  # more than 8K; a damaged header can promise anything
 _MOST_THREADS = 4
@@ -67,7 +67,8 @@ class Reader:
 
     aside: is given each packet of the other streams. damaged: packets, so far, that could not be decoded, or came out as pictures of
     another size or format. stopped: why reading ended before the file did, or "". repaired: pictures whose time did not rise, or
-    that had none. timeline: says whether times start anew on the way; those of pictures and packets then go on.
+    that had none. timeline: says whether times start anew on the way; those of pictures and packets then go on. untimed: times are of
+    decoding, since the file has no others. gaps: between pictures, where the file has times.
     """
 
     def __init__(self, path: Path, *, deinterlace: bool = False) -> None:
@@ -81,8 +82,9 @@ class Reader:
         self.rate: Fraction = self.stream.average_rate or self.stream.guessed_rate or _UNKNOWN_RATE
         self.damaged = self.repaired = 0
         self.stopped = ""
-        self._untimed = self.container.format.name in _UNTIMED
+        self.untimed = self.container.format.name in _UNTIMED
         self.timeline = Timeline(self.stream.index)
+        self.gaps = Gaps()
         self._deinterlacer = Deinterlacer() if deinterlace else None
         self._shape: tuple[int, int, str] | None = None
         self._last: int | None = None
@@ -136,16 +138,18 @@ class Reader:
             raise VideoError(f"{self.path}: not one picture in it can be decoded{self._reason}")
 
     def _time(self, picture: Any) -> None:
-        pts = picture.dts if self._untimed else picture.pts
-        if pts is not None and picture.time_base not in (None, self.time_base):  # None: of those that came out at the end
-            pts = round(pts * picture.time_base / self.time_base)
+        ratio = picture.time_base / self.time_base  # the deinterlacer has a finer clock
+        pts = None if picture.pts is None else round(picture.pts * ratio)
+        lasting = picture.duration = round((picture.duration or 0) * ratio)
         step = max(1, round(1 / (self.rate * self.time_base)))
         if pts is None:
-            pts = 0 if self._last is None else self._last + (picture.duration or step)
+            pts = 0 if self._last is None else self._last + (lasting or step)
         if self._last is not None and pts <= self._last:
             pts, self.repaired = self._last + 1, self.repaired + 1
         picture.pts, picture.time_base = pts, self.time_base
         self._last = pts
+        if not self.untimed:
+            self.gaps.see(pts, lasting)
 
     def _decoded(self, aside: Aside | None) -> Iterator[Any]:
         for packet in self.timeline.straighten(self._packets()):
@@ -180,6 +184,10 @@ class Reader:
             self._reason = f": {getattr(error, 'strerror', None) or error}"
             return
         for picture in pictures:
+            if picture.time_base is None:  # of those that come out at the end
+                picture.time_base = self.time_base
+            if self.untimed:
+                picture.pts = picture.dts
             if self._deinterlacer is None:
                 yield picture
             else:

@@ -1,4 +1,5 @@
-"""Times of a file's packets that go on where the file's start anew: in joined films, and in recordings that were interrupted."""
+"""Times of a file's packets that go on where the file's start anew: in joined films, and in recordings that were interrupted; and gaps
+between those of its pictures."""
 
 from __future__ import annotations
 
@@ -10,6 +11,11 @@ _DISORDER_S = 0.5  # what falls back by less is out of order, and no new beginni
 _BESIDE_S = 5.0  # streams that were heard of within so many seconds are expected to begin anew together
 _MOST_WAITING = 500  # packets, until they do
 _MOST_LEAPING = 50  # packets of one stream with times far ahead, that may be damage
+# Of the step from picture to picture at a constant rate.
+_UNEVEN = 0.1  # so much more or less is a clock's rounding
+_GAP = 5  # so many are no single pictures that a camera has left out
+_SELDOM = 25  # so many even steps for each gap, at least
+_MOST_ODD = 0.002  # of the steps, at a constant rate, beside one for each gap
 
 
 @dataclass
@@ -150,3 +156,38 @@ class Timeline:
         if packet.stream.type in ("video", "audio"):
             self._now = track.ends[0]
         return packet
+
+
+class Gaps:
+    """Where a film of a constant rate has no pictures for long: demuxers of Matroska and others pass over damage without a word.
+
+    first: the end of the first one's last picture, in ticks; None before there is one.
+    """
+
+    def __init__(self) -> None:
+        self.first: int | None = None
+        self._even = self._odd = self._gaps = 0  # steps from picture to picture
+        self._span = 0  # of all even ones, in ticks
+        self._missing = 0.0
+        self._before: tuple[int, int] | None = None
+
+    def see(self, time: int, lasting: int) -> None:
+        """The next picture: when it comes and how long it lasts, 0 where that is not known, in ticks."""
+        before, self._before = self._before, (time, lasting)
+        if before is None:
+            return
+        step = time - before[0]
+        usual = self._span / self._even if self._even else step
+        if abs(step - usual) <= max(1, _UNEVEN * usual):
+            self._even, self._span = self._even + 1, self._span + step
+        elif step > _GAP * usual and before[1] < _GAP * usual:  # else the picture before is meant to be seen for so long
+            self._gaps, self._missing = self._gaps + 1, self._missing + step / usual - 1
+            self.first = before[0] + round(usual) if self.first is None else self.first
+        else:
+            self._odd += 1
+
+    @property
+    def missing(self) -> int:
+        """How many pictures would fill the gaps; 0 where the rate is not constant, or gaps are too many to be damage."""
+        constant = self._odd <= _MOST_ODD * self._even + self._gaps and self._gaps * _SELDOM <= self._even
+        return round(self._missing) if constant else 0

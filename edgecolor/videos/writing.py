@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import struct
 from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -28,6 +30,7 @@ _ILST = {
     "location-eng", "compilation", "hd_video", "media_type", "gapless_playback", "season_number", "episode_sort", "year",
 }  # fmt: skip
 _LONGEST_PROVIDER = 255  # bytes
+_MOST_NAMED = 8  # channels that have a usual order
 # Containers that leave it to the codec to tell the range of luma, and codecs that do not.
 _SILENT_MUXERS = ("avi", "mpeg", "vob", "mpegts", "mpeg2video", "asf", "flv")
 _SILENT_CODECS = ("mpeg1video", "mpeg2video", "mpeg4", "ffv1", "utvideo", "huffyuv", "ffvhuff", "rawvideo")
@@ -81,11 +84,15 @@ class Writer:
         self._times: list[int] = []
         self._lasting = 0  # the last one of them
         self._lasts: Any = None  # the newest picture, where it must be known how long
+        self._earliest = Fraction(0)  # in seconds; where all streams begin at once: when the first of them does in the source
         self._origin: Fraction | None = None
         self._last: int | None = None
 
-    def begin(self, codec: str, encoding: Encoding, picture: Any) -> None:
-        """Add all streams, in the source's order, and open the encoder for pictures like this one."""
+    def begin(self, codec: str, encoding: Encoding, picture: Any, beside: Sequence[Any] = ()) -> None:
+        """Add all streams, in the source's order, and open the encoder for pictures like this one, the first.
+
+        beside: packets of other streams that come with it, and may begin before their stream says that it does.
+        """
         for stream in self._reader.container.streams:
             if stream.index == self._reader.stream.index:
                 self._add_main(codec, encoding, picture)
@@ -98,6 +105,19 @@ class Writer:
                 raise
             what = f"{codec} {picture.width}x{picture.height} {encoding.form.name}"
             raise VideoError(f"{self._reader.path}: {self._muxer.name} with {what} is refused: {_text(error)}") from error
+        if self._muxer.together:
+            self._earliest = self._beginning(picture, beside)
+
+    def _beginning(self, picture: Any, beside: Sequence[Any]) -> Fraction:
+        """When the first of the picture and the sounds that are kept begins, in seconds."""
+        reader = self._reader
+        begun = [stream for stream in reader.container.streams.audio if stream.index in self._streams]
+        heard = [packet.dts * packet.time_base for packet in beside if packet.stream in begun and packet.dts is not None]
+        if reader.untimed:  # its first picture has the time at which a decoder lets go of it
+            begun.append(reader.stream)
+        starts = [stream.start_time * stream.time_base for stream in begun if stream.start_time is not None]
+        earliest: Fraction = min([picture.pts * reader.time_base, *starts, *heard])
+        return earliest
 
     def _add_main(self, codec: str, encoding: Encoding, picture: Any) -> None:
         reader, old = self._reader, self._reader.stream.codec_context
@@ -133,8 +153,11 @@ class Writer:
         if picture.duration or self._muxer.gapless:
             context.flags |= _FRAME_DURATION
         matrix = display_matrix(picture)
-        if matrix is not None:
+        if matrix is not None and self._muxer.turns:
             stream.set_display_matrix(matrix)
+        elif matrix is not None and not self._alone:
+            turned = f"{picture.rotation} degrees{', mirrored' if matrix[0] * matrix[4] < matrix[1] * matrix[3] else ''}"
+            self._lost(f"{self._muxer.name} can not hold the rotation of the picture for display ({turned})")
         self._tag(stream, reader.stream, coloured=True)
 
     @property
@@ -149,7 +172,7 @@ class Writer:
         self._mux(packet)
 
     def _add_copied(self, old: Any) -> None:
-        name = f"stream {old.index} ({old.type}{', ' + old.language if old.language else ''})"
+        name = _name_of(old)
         if old.type == "data" and self._is_written_anew(old):
             return
         try:
@@ -159,6 +182,8 @@ class Writer:
                 stream = self.container.add_stream_from_template(old, opaque=True)
             else:
                 stream = self.container.add_stream_from_template(old)
+            if old.type == "audio":
+                _name_channels(stream.codec_context)
         except (av.FFmpegError, ValueError) as error:
             self._lost(f"{self._muxer.name} can not hold {name}: {_text(error)}")
             return
@@ -195,9 +220,20 @@ class Writer:
         stream = self._streams.get(packet.stream.index)
         if stream is None or stream.type == "attachment":
             return
+        if self._muxer.together:
+            self._count_from_earliest(packet, first=not self._copied[stream.index])
         packet.stream = stream
         self._copied[stream.index] += 1
         self._mux(packet)
+
+    def _count_from_earliest(self, packet: Any, *, first: bool) -> None:
+        """Where all streams begin at once: sound whose first packet should come later than that is named."""
+        ticks = round(self._earliest / packet.time_base)
+        packet.pts, packet.dts = (None if time is None else time - ticks for time in (packet.pts, packet.dts))
+        early = (packet.dts or 0) * packet.time_base
+        if first and packet.stream.type == "audio" and early > self._clock / 2:  # pictures come no nearer to their times either
+            name = _name_of(packet.stream)
+            self._lost(f"{self._muxer.name} can not hold back {name}, which comes {1000 * float(early):.1f} ms too early")
 
     def encode(self, picture: Any) -> None:
         """Encode and write a picture, at its own time."""
@@ -219,7 +255,7 @@ class Writer:
         self._each(picture)
 
     def _to_fixed_rate(self, picture: Any) -> None:
-        time = picture.pts * self._reader.time_base
+        time = picture.pts * self._reader.time_base - self._earliest
         if self._origin is None:
             self._origin = round(time / self._clock) * self._clock - time
             if self._origin:
@@ -265,15 +301,17 @@ class Writer:
         packet.time_base = self._reader.time_base
 
     def _mux(self, packet: Any) -> None:
-        try:
+        with self._put(f"a packet of stream {packet.stream.index} ({packet.stream.type})"):
             self.container.mux(packet)
+
+    @contextmanager
+    def _put(self, what: str) -> Iterator[None]:
+        try:
+            yield
         except (av.FFmpegError, ValueError) as error:
             if isinstance(error, OSError) and file_failed(error):
                 raise
-            raise VideoError(
-                f"{self._reader.path}: a packet of stream {packet.stream.index} ({packet.stream.type}) can not be put into "
-                f"{self._muxer.name}: {_text(error)}"
-            ) from error
+            raise VideoError(f"{self._reader.path}: {what} can not be put into {self._muxer.name}: {_text(error)}") from error
 
     def finish(self) -> None:
         """Write what the encoder still holds, and the end of the file."""
@@ -283,7 +321,8 @@ class Writer:
             self._each(self._lasts)
         if not self._joined:
             self._each(None)
-        self.container.close()
+        with self._put("the end of the file"):
+            self.container.close()
         if self._muxer.name == "avi":
             count_by_packets(self._file, self._copied)
 
@@ -298,6 +337,17 @@ class Writer:
 def part_offset(clock: Fraction) -> int:
     """What is added to the times of a part, in ticks: its container knows none before zero, and decoding begins before the picture."""
     return round(_PART_OFFSET_S / clock)
+
+
+def _name_channels(sound: Any) -> None:
+    """AVI and Matroska say how many channels there are, and MP4 must say which: give them the usual names for their number."""
+    count = sound.layout.nb_channels
+    if sound.layout.name == f"{count} channels" and count <= _MOST_NAMED:
+        sound.layout = f"{count}c"  # so av_channel_layout_from_string wants it
+
+
+def _name_of(stream: Any) -> str:
+    return f"stream {stream.index} ({stream.type}{', ' + stream.language if stream.language else ''})"
 
 
 def file_failed(error: OSError) -> bool:

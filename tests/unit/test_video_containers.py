@@ -12,6 +12,7 @@ import pytest
 
 from edgecolor.errors import VideoError
 from edgecolor.videos.job import Job
+from edgecolor.videos.muxers import muxer_for
 from tests.videos import (
     SIZE,
     colorize,
@@ -75,7 +76,7 @@ def test_a_transport_stream_is_not_filled_with_what_it_has_no_name_for(tmp_path:
     source = write(tmp_path / "a.ts", gray_frames(), codec="libx264")
     with pytest.raises(VideoError, match="mpegts can not hold mjpeg"):
         colorize(source, tmp_path / "out.ts", codec="mjpeg")
-    source = rich(tmp_path / "a.mkv", audio="flac")
+    source = rich(tmp_path / "a.mkv", audio="flac", rotation=0)
     with pytest.raises(VideoError, match=r"mpegts can not hold stream 1 \(audio, ger\)"):
         colorize(source, tmp_path / "out.ts")
     assert nothing_left(tmp_path, "a.ts", "a.mkv")
@@ -122,7 +123,7 @@ def test_avi_can_not_hold_uneven_times_and_says_so(tmp_path: Path) -> None:
     assert nothing_left(tmp_path, "a.mkv")
 
 
-def rich(path: Path, video: str = "libx264", audio: str = "aac", subtitle: str = "") -> Path:
+def rich(path: Path, video: str = "libx264", audio: str = "aac", subtitle: str = "", rotation: int = 90) -> Path:
     """A film with sound, perhaps subtitles, chapters, tags, rotation and pixels that are not square."""
     with av.open(str(path), "w") as container:
         container.metadata.update({"title": "Öl", "artist": "A", "creation_time": "2001-02-03T04:05:06.000000Z", "comment": "old"})
@@ -132,7 +133,7 @@ def rich(path: Path, video: str = "libx264", audio: str = "aac", subtitle: str =
         picture.codec_context.color_range, picture.codec_context.colorspace = 1, 1
         picture.codec_context.color_primaries = picture.codec_context.color_trc = 1
         picture.metadata["language"] = "cze"
-        picture.set_display_rotation(90)
+        picture.set_display_rotation(rotation)
         sound = container.add_stream(audio, rate=48000)
         sound.metadata["language"] = "ger"
         words = container.add_stream(subtitle) if subtitle else None
@@ -316,6 +317,89 @@ def test_what_the_container_can_not_hold_is_named(tmp_path: Path) -> None:
     report = colorize(source, tmp_path / "out.webm", leave_out=True)
     assert any("stream 1 (subtitle, eng)" in warning for warning in report.warnings)
     assert len(decoded(tmp_path / "out.webm")) == 8
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mov", "a.3gp", "a.mkv", "a.webm", "a.avi", "a.ts", "a.mpg", "a.wmv", "a.flv", "a.ogv"])
+def test_rotation_is_kept_or_named(tmp_path: Path, name: str) -> None:
+    source, target = write(tmp_path / "source.mkv", gray_frames(3), rotation=90, time_base=Fraction(1, 25)), tmp_path / name
+    keeps = muxer_for(target).turns
+    if not keeps:
+        with pytest.raises(VideoError, match=r"source\.mkv: \w+ can not hold the rotation of the picture for display \(90 degrees\)"):
+            colorize(source, target)
+        assert nothing_left(tmp_path, "source.mkv")
+    report = colorize(source, target, leave_out=True)
+    assert {frame.rotation for frame in decoded(target)} == {90 if keeps else 0}
+    assert any("rotation" in warning for warning in report.warnings) == (not keeps)
+
+
+def beginning(path: Path, shown: float, *heard: float, layout: str = "mono") -> Path:
+    """A film of 8 pictures that begin at so many seconds, with tracks of uncompressed sound that begin then and then."""
+    with av.open(str(path), "w") as container:
+        picture = container.add_stream("mpeg4", rate=25)
+        picture.width, picture.height, picture.pix_fmt = SIZE[1], SIZE[0], "yuv420p"
+        found = []
+        for number, frame in enumerate(gray_frames()):
+            frame.pts, frame.time_base = number + round(25 * shown), Fraction(1, 25)
+            found += picture.encode(frame)
+        found += picture.encode()
+        for start in heard:
+            sound = container.add_stream("pcm_s16le", rate=16000, layout=layout)
+            for number in range(4):
+                samples = av.AudioFrame.from_ndarray(np.full((1, 1280 * sound.layout.nb_channels), number, np.int16), "s16", layout)
+                samples.sample_rate, samples.pts, samples.time_base = 16000, round(16000 * start) + 1280 * number, Fraction(1, 16000)
+                found += sound.encode(samples)
+        for packet in sorted(found, key=lambda packet: packet.dts * packet.time_base):
+            container.mux(packet)
+    return path
+
+
+@pytest.mark.parametrize("suffix", [".avi", ".mxf"])
+@pytest.mark.parametrize("start", [0.0, 1.0, 1000.0])
+def test_where_all_streams_begin_at_once_the_film_begins_with_the_first_of_them(tmp_path: Path, suffix: str, start: float) -> None:
+    source, target = beginning(tmp_path / "a.mkv", start), tmp_path / f"out{suffix}"
+    if suffix == ".avi":
+        source = beginning(tmp_path / "a.mkv", start + 0.2, start, start)
+    assert not any("beside the sound" in warning for warning in colorize(source, target).warnings)
+    with av.open(str(target)) as container:
+        first = {packet.stream.index: float(packet.dts * packet.time_base) for packet in list(container.demux())[::-1] if packet.size}
+    assert first == ({0: 0.2, 1: 0.0, 2: 0.0} if suffix == ".avi" else {0: 0.0})
+    assert len(decoded(target)) == 8
+
+
+def test_sound_that_can_not_be_held_back_is_named(tmp_path: Path) -> None:
+    source = beginning(tmp_path / "a.mkv", 1, 1, 1.49)
+    with pytest.raises(VideoError, match=r"a\.mkv: avi can not hold back stream 2 \(audio\), which comes 490\.0 ms too early; write to a"):
+        colorize(source, tmp_path / "out.avi")
+    assert nothing_left(tmp_path, "a.mkv")
+    report = colorize(source, tmp_path / "out.avi", leave_out=True)
+    assert report.warnings == ("avi can not hold back stream 2 (audio), which comes 490.0 ms too early",)
+    assert not colorize(source, tmp_path / "out.mkv").warnings and all_packets(tmp_path / "out.mkv") == all_packets(source)
+
+
+def test_sound_that_begins_before_its_stream_says_so_counts_too(tmp_path: Path) -> None:
+    """AAC begins with samples that are for the decoder alone; in AVI they are heard."""
+    source = rich(tmp_path / "a.mp4", rotation=0)
+    assert packets(source, "audio")[0][0] == Fraction(-1024, 48_000)
+    warnings = colorize(source, tmp_path / "out.avi").warnings
+    assert warnings == ("avi: the picture comes +18.7 ms beside the sound",)  # the third of 40 ms would come 21.3 ms too early
+
+
+@pytest.mark.parametrize("suffix", [".avi", ".mkv"])
+@pytest.mark.parametrize("layout", ["stereo", "5.1"])
+def test_channels_without_names_get_the_usual_ones_in_mp4(tmp_path: Path, suffix: str, layout: str) -> None:
+    source = beginning(tmp_path / f"a{suffix}", 0, 0, layout=layout)
+    report = colorize(source, tmp_path / "out.mp4")
+    samples = [b"".join(content for _, content in all_packets(path)[1]) for path in (source, tmp_path / "out.mp4")]
+    assert report.streams == ("stream 1 (audio)",) and samples[0] == samples[1]  # each demuxer makes packets of its own
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        assert container.streams.audio[0].layout.name == layout
+
+
+def test_what_is_refused_at_the_end_of_the_file_is_named(tmp_path: Path) -> None:
+    source = beginning(tmp_path / "a.mkv", 0, 0, layout="9C")  # no order of them is usual
+    with pytest.raises(VideoError, match=r"a\.mkv: the end of the file can not be put into mp4: Invalid argument"):
+        colorize(source, tmp_path / "out.mp4")
+    assert nothing_left(tmp_path, "a.mkv")
 
 
 @pytest.mark.parametrize("codec", ["mpeg4", "mpeg2video"])

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from edgecolor.videos.timeline import Timeline
+from edgecolor.videos.timeline import Gaps, Timeline
 
 VIDEO, AUDIO, WORDS = (SimpleNamespace(index=index, type=kind) for index, kind in enumerate(("video", "audio", "subtitle")))
 
@@ -121,3 +121,28 @@ def test_words_hold_nothing_up_at_a_new_beginning() -> None:
 
     most = max(read - done for done, _ in enumerate(Timeline(main=0).straighten(packets()), 1))
     assert most < 10
+
+
+def gaps(steps: Iterable[int], lasting: int = 0) -> Gaps:
+    """Of pictures that come so many milliseconds after each other, from 1 s on."""
+    found = Gaps()
+    for time in accumulate(steps, initial=1000):
+        found.see(time, lasting)
+    return found
+
+
+@pytest.mark.parametrize("even", [[40], [41, 42, 42], [33, 34, 33], [8, 8, 9]])  # rates that milliseconds can not say, too
+def test_gaps_in_a_constant_rate_are_counted(even: list[int]) -> None:
+    step = sum(even) / len(even)
+    found = gaps([*even * 50, round(11 * step), *even * 50, round(21 * step), *even * 10])
+    assert found.missing == 30 and found.first == pytest.approx(1000 + 50 * sum(even) + step, abs=1)
+    assert gaps([*even * 50, round(11 * step)], lasting=round(step)).missing == 10
+    assert gaps(even * 50).missing == 0 and gaps(even * 50).first is None
+
+
+def test_pictures_that_are_meant_to_be_seen_for_long_are_no_gaps() -> None:
+    assert gaps([*[40] * 50, 2000, *[40] * 50], lasting=2000).missing == 0, "says how long they last"
+    assert gaps([*[40] * 50, 80, 40, 120, 2000, *[40] * 50]).missing == 0, "its rate varies"
+    assert gaps([*[40] * 30, 33, 50, 47, 40, 2000, *[40] * 50]).missing == 0
+    assert gaps([*[40] * 20, 2000, *[40] * 20, 1000, *[40] * 9]).missing == 0, "stops often"
+    assert gaps([2000, *[40] * 50]).missing == gaps([10_000] * 50).missing == gaps([]).missing == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -29,6 +30,7 @@ from tests.videos import (
     luma,
     nothing_left,
     plain_frame,
+    times,
     write,
 )
 
@@ -84,6 +86,20 @@ def test_a_file_is_not_asked_anything_once_it_is_closed(tmp_path: Path, monkeypa
     assert colorize(source, tmp_path / "out.mkv").warnings == ()
 
 
+def test_pictures_that_a_demuxer_passes_over_are_named(tmp_path: Path) -> None:
+    source = write(tmp_path / "a.mkv", gray_frames(90), codec="libx264", options={"g": "10", "bf": "0"})
+    assert colorize(source, tmp_path / "out.mkv").warnings == ()
+    content = bytearray(source.read_bytes())
+    place = len(content) // 2
+    content[place : place + 600] = np.random.default_rng(0).bytes(600)
+    source.write_bytes(content)
+    report = colorize(source, tmp_path / "out.mkv")
+    shown = [round(25 * time) for time in times(tmp_path / "out.mkv")]
+    first = next(number for number in range(90) if number not in shown)
+    missing = f"{90 - len(shown)} pictures are missing on the way, the first at {first / 25:.2f} s: damage, or a pause in the recording"
+    assert report.damaged == 0 and report.warnings == (missing,) and len(shown) == report.frames < 86
+
+
 @pytest.mark.parametrize("codec", ["ffv1", "libx264", "mpeg2video"])
 def test_fields_stay_fields(tmp_path: Path, codec: str) -> None:
     source = interlaced(tmp_path / "a.mkv")
@@ -102,9 +118,11 @@ def order_of(container: object) -> int:
     return int(stream.codec_context.field_order)
 
 
-def interlaced(path: Path) -> Path:
+def interlaced(path: Path, numbers: Sequence[int] = range(8)) -> Path:
+    """numbers: of the pictures that it has, of 25 a second."""
     with av.open(str(path), "w") as container:
-        stream = container.add_stream("mpeg2video", rate=25, options={"flags": "+ildct+ilme"})
+        codec = "mpeg4" if path.suffix == ".avi" else "mpeg2video"
+        stream = container.add_stream(codec, rate=25, options={"flags": "+ildct+ilme"})
         stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
         stream.codec_context.field_order = 2
         graph = av.filter.Graph()
@@ -113,7 +131,7 @@ def interlaced(path: Path) -> Path:
         source.link_to(fields)
         fields.link_to(sink)
         graph.configure()
-        for number, frame in enumerate(gray_frames()):
+        for number, frame in zip(numbers, gray_frames(len(numbers)), strict=True):
             frame.pts, frame.time_base = number, Fraction(1, 25)
             graph.push(frame)
             container.mux(stream.encode(graph.pull()))
@@ -128,6 +146,18 @@ def test_codecs_without_fields_are_refused_and_whole_pictures_made_when_asked_fo
     colorize(source, tmp_path / "out.mkv", codec="libx265", deinterlace=True)
     found = decoded(tmp_path / "out.mkv")
     assert len(found) == 8 and not any(frame.interlaced_frame for frame in found)
+
+
+@pytest.mark.parametrize("name", ["a.mkv", "a.avi"])
+def test_whole_pictures_made_of_fields_come_when_the_fields_did_and_last_as_long(tmp_path: Path, name: str) -> None:
+    numbers = [0, 1, 2, 3, 7, 8, 9, 10] if name == "a.avi" else range(8)  # AVI has room for pictures that were left out
+    source = interlaced(tmp_path / name, numbers)
+    report = colorize(source, tmp_path / "out.mkv", deinterlace=True)
+    assert report.warnings == () and report.seconds == pytest.approx((numbers[-1] + 1) / 25)
+    assert not any(frame.interlaced_frame for frame in decoded(tmp_path / "out.mkv"))
+    assert times(tmp_path / "out.mkv") == [Fraction(number, 25) for number in numbers]
+    with av.open(str(tmp_path / "out.mkv")) as container:
+        assert {packet.duration * packet.time_base for packet in container.demux(video=0) if packet.size} == {Fraction(1, 25)}
 
 
 def test_odd_sizes_are_kept_or_refused_never_cut(tmp_path: Path) -> None:
