@@ -32,7 +32,10 @@ _ASCII, _SHORT, _LONG, _BYTE = 2, 3, 4, 1
 
 
 def stack_pages(data: bytes) -> list[int]:
-    """Offsets of the pages of a TIFF, previews and masks left out; [] when it is no TIFF or its first page is damaged."""
+    """Offsets of the pages of a TIFF, previews and masks left out; [] when it is no TIFF or its first page is damaged.
+
+    Raises PictureError: more pages than are handled.
+    """
     return [offset for offset, kind, _ in _chain(data) if not kind & _PREVIEW_OR_MASK]
 
 
@@ -65,14 +68,19 @@ def colorize_stack(
 
 
 def _chain(data: bytes) -> list[tuple[int, int, int]]:
-    """(offset, kind of subfile, where the link to the next stands) of each directory that can be read."""
+    """(offset, kind of subfile, where the link to the next stands) of each directory that can be read.
+
+    Raises PictureError: there are more than are handled.
+    """
     if identify(data[:12]) != "tiff" or data[2:4] in (b"+\0", b"\0+"):
         return []
     found: list[tuple[int, int, int]] = []
     try:
         order, offset = exif.byte_order(data), exif.first_offset(data)
         seen: set[int] = set()
-        while offset and offset not in seen and len(found) < _MOST_PAGES:
+        while offset and offset not in seen:
+            if len(found) == _MOST_PAGES:
+                raise PictureError(f"a TIFF of more than {_MOST_PAGES:,} pages is not supported; split it")
             seen.add(offset)
             entries, following = exif.entries(data, offset)
             kind = exif.integers(entries.get(_SUBFILE), order) or (0,)

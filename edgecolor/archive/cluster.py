@@ -22,10 +22,10 @@ from urllib.parse import urlsplit
 
 from edgecolor import __version__
 from edgecolor.archive.job import VIDEO, Job, Outcome, Settings
-from edgecolor.archive.work import Worker, reason, video_options
+from edgecolor.archive.work import Worker, file_digest, reason, video_options
 from edgecolor.archive.workers import Advance, Network
 from edgecolor.errors import ConfigError, EdgeColorError, OutputError, WorkerError
-from edgecolor.sinks.files import TEMPORARY_PREFIX, TEMPORARY_SUFFIX
+from edgecolor.sinks.files import TEMPORARY_PREFIX, TEMPORARY_SUFFIX, writing_into
 
 if TYPE_CHECKING:
     from edgecolor.videos import Span
@@ -110,19 +110,21 @@ class Cluster:
         with contextlib.suppress(OSError, TimeoutError, RuntimeError):
             self._client.cancel([future for future, _, _ in self._futures.values()], force=True)
         self._client.close()
+        for task in self._tasks.values():
+            task.held.close()
 
     def _examine(self) -> int:
         """The number of threads of all workers, each of which has been asked whether it can do the work."""
         probe = self._folder / f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}{TEMPORARY_SUFFIX}"
-        try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            probe.touch()
-        except OSError as error:
-            raise OutputError(f"{self._folder}: can not be written: {error.strerror}") from error
-        try:
+        with contextlib.ExitStack() as stack:
+            try:
+                self._folder.mkdir(parents=True, exist_ok=True)
+                stack.enter_context(writing_into(self._folder))
+                probe.touch()
+            except OSError as error:
+                raise OutputError(f"{self._folder}: can not be written: {error.strerror}") from error
+            stack.callback(probe.unlink, missing_ok=True)
             answers = self._client.run(_examined, self._network, self._settings.model, str(probe), on_error="return")
-        finally:
-            probe.unlink(missing_ok=True)
         if not answers:
             raise WorkerError("the scheduler has no workers; start some with `dask worker ADDRESS`")
         for worker, answer in answers.items():
@@ -152,9 +154,7 @@ class Cluster:
                     yield outcome
 
     def _begin(self, job: Job) -> None:
-        # What it writes may replace a file: the plan has seen that there was none, or that it may. A second attempt, after a worker
-        # has died between writing and telling, finds the first one's.
-        away = replace(job, source=job.source.absolute(), target=job.target.absolute(), replace=True)
+        away = _sent(job)
         task = self._tasks[job.key] = _Task(job, away, monotonic())
         self.tried.add(job.key)
         if job.format == VIDEO and self._settings.signature is None:
@@ -181,24 +181,28 @@ class Cluster:
                 self._go_on(task, said)
                 return None
             record = said.record and replace(said.record, source=str(task.job.source.absolute()))
-            return self._end(task, replace(said, job=task.job, record=record))
+            warnings = tuple(dict.fromkeys((*said.warnings, *_of_parts(task.warnings))))
+            return self._end(task, replace(said, job=task.job, record=record, warnings=warnings))
         error = future.exception() if future.status == "error" else WorkerError("the scheduler gave it up")
         if isinstance(error, EdgeColorError):
             raise error
         failed = WorkerError(f"the workers that had it ended or failed, one after the other ({error})")
         return self._end(task, Outcome(task.job, "failed", error=reason(task.job.source, failed), crashed=True))
 
-    def _go_on(self, task: _Task, said: list[Span] | int) -> None:
+    def _go_on(self, task: _Task, said: list[Span] | _Coloured) -> None:
         """After a film was divided, or one of its parts was coloured. No spans: it is done in one piece."""
-        if isinstance(said, int):
-            task.shares[said] = 1.0
+        if isinstance(said, _Coloured):
+            task.shares[said.number] = 1.0
+            task.warnings[said.number] = said.warnings
             if all(share == 1.0 for share in task.shares):
                 self._submit(task, _perform, task.away, self._network, self._settings, task.parts)
             return
         task.remove_parts()
         task.turn += 1
         task.parts = [task.away.target.parent / f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}{TEMPORARY_SUFFIX}" for _ in said]
-        task.shares = [0.0] * len(said)
+        task.shares, task.warnings = [0.0] * len(said), [()] * len(said)
+        if said:
+            task.hold()
         for number, span in enumerate(said):
             self._submit(task, _part, task.away, self._network, self._settings, span, number, task.parts[number])
         if not said:
@@ -210,11 +214,37 @@ class Cluster:
         return replace(outcome, seconds=monotonic() - task.since)
 
 
+def _sent(job: Job) -> Job:
+    """A job as workers have it.
+
+    What it writes may replace a file: the plan has seen that there was none, or that it may. A second attempt, after a worker has died
+    between writing and telling, finds the first one's. But where an output is known, its source decides first.
+    """
+    return replace(job, source=job.source.absolute(), target=job.target.absolute(), replace=job.replace or job.known is None)
+
+
+@dataclass(frozen=True)
+class _Coloured:
+    """A part of a film is done, by its number."""
+
+    number: int
+    warnings: tuple[str, ...]
+
+
+def _of_parts(warnings: Sequence[tuple[str, ...]]) -> Iterator[str]:
+    """Each warning once, with the numbers of the parts that gave it, unless all did. warnings: of each part."""
+    whole = len(warnings)
+    for text in dict.fromkeys(text for part in warnings for text in part):
+        numbers = [str(number) for number, part in enumerate(warnings, 1) if text in part]
+        yield text if len(numbers) == whole else f"{text} (in part {', '.join(numbers)} of {whole})"
+
+
 @dataclass(eq=False)
 class _Task:
     """A job in hand. away: as workers have it. parts: temporary files of a film that is done in parts. shares: how far each is.
 
-    turn: what was submitted before the last change of mind does not count.
+    warnings: of each part. held: keeps parts that wait for the others from being swept away. turn: what was submitted before the last
+    change of mind does not count.
     """
 
     job: Job
@@ -222,6 +252,8 @@ class _Task:
     since: float
     parts: list[Path] = field(default_factory=list)
     shares: list[float] = field(default_factory=list)
+    warnings: list[tuple[str, ...]] = field(default_factory=list)
+    held: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
     turn: int = 0
 
     def share(self, number: int, share: float) -> float:
@@ -231,11 +263,19 @@ class _Task:
         self.shares[number] = min(max(self.shares[number], share), 1.0 if self.shares[number] == 1.0 else 0.99)
         return sum(self.shares) / len(self.shares)
 
+    def hold(self) -> None:
+        """Parts will come."""
+        folder = self.away.target.parent
+        with contextlib.suppress(OSError):  # workers say what is wrong with it
+            folder.mkdir(parents=True, exist_ok=True)
+        self.held.enter_context(writing_into(folder))
+
     def remove_parts(self) -> None:
         """They are of no use any more."""
         for part in self.parts:
             with contextlib.suppress(OSError):
                 part.unlink(missing_ok=True)
+        self.held.close()
 
 
 def _examined(network: Network, model: str, probe: str | None = None) -> str | None:
@@ -267,12 +307,14 @@ def _divided(job: Job, settings: Settings, seconds: float) -> list[Span]:
     from edgecolor.videos import divide
 
     try:
+        if job.known is not None and (not job.replace or file_digest(job.source) == job.known.sha256):
+            return []  # nothing will be made
         return divide(job.source, job.target, video_options(settings), seconds)
     except Exception:  # noqa: BLE001 - it comes again in one piece, and is told there
         return []
 
 
-def _part(job: Job, network: Network, settings: Settings, span: Span, number: int, part: Path) -> int | list[Span]:
+def _part(job: Job, network: Network, settings: Settings, span: Span, number: int, part: Path) -> _Coloured | list[Span]:
     """On a worker: one part of a film, by its number. When it fails the film is done in one piece, which tells why."""
     from edgecolor.videos import colorize_part
 
@@ -280,10 +322,12 @@ def _part(job: Job, network: Network, settings: Settings, span: Span, number: in
     try:
         part.parent.mkdir(parents=True, exist_ok=True)
         part.unlink(missing_ok=True)  # of an attempt that died
-        colorize_part(job.source, job.target, part, span, _worker(network, settings).colorizer, options, _telling(job, number))
+        colorizer = _worker(network, settings).colorizer
+        with writing_into(part.parent):
+            report = colorize_part(job.source, job.target, part, span, colorizer, options, _telling(job, number))
     except Exception:  # noqa: BLE001 - likewise
         return []
-    return number
+    return _Coloured(number, report.warnings)
 
 
 def _telling(job: Job, number: int) -> Callable[[float, float], None]:

@@ -8,7 +8,6 @@ written down, and is made again. A last line that was cut off is ignored.
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import fcntl
 import json
@@ -21,7 +20,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from edgecolor.errors import DiskFullError, OutputError
-from edgecolor.sinks.files import NO_ROOM, TEMPORARY_PREFIX, TEMPORARY_SUFFIX, sync_folder
+from edgecolor.sinks.files import NO_ROOM, sweep, sync_folder
 
 MANIFEST_NAME = ".edgecolor-manifest.jsonl"
 _LARGEST_LINE = 1 << 20
@@ -116,11 +115,9 @@ class Manifest:
         self._append({"event": "failed", "time": _now(), "target": target, "source": source, "reason": reason})
 
     def sweep(self, targets: set[str]) -> None:
-        """Remove the temporary files of killed runs or crashed workers from the folders of ``targets``."""
+        """Remove the temporary files of killed runs or crashed workers from the folders of ``targets``, where nobody else is at work."""
         for folder in {(self.folder / target).parent for target in targets}:
-            for part in folder.glob(f"{TEMPORARY_PREFIX}*{TEMPORARY_SUFFIX}*"):
-                with contextlib.suppress(OSError):
-                    part.unlink()
+            sweep(folder)
 
     def _read(self) -> None:
         try:

@@ -16,7 +16,7 @@ from edgecolor.archive.job import FITS, VIDEO, Job, Outcome, Result, Settings
 from edgecolor.archive.manifest import Record
 from edgecolor.errors import DiskFullError, EdgeColorError, OutputError, PictureError, WorkerError
 from edgecolor.provenance import creator_tool
-from edgecolor.sinks.files import NO_ROOM, new_file, write_file
+from edgecolor.sinks.files import NO_ROOM, new_file, write_file, writing_into
 
 if TYPE_CHECKING:
     from edgecolor.colorizer import Colorizer
@@ -125,13 +125,15 @@ class Worker:
         if parts:
             from edgecolor.videos import join_video
 
-            self.warnings = join_video(job.source, job.target, parts, options, self.tool, overwrite=job.replace)
+            with writing_into(job.target.parent):
+                self.warnings = join_video(job.source, job.target, parts, options, self.tool, overwrite=job.replace)
             return "colorized", digest, file_digest(job.target)
         if not job.replace and os.path.lexists(job.target):
             raise OutputError(f"{job.target}: exists already; --overwrite replaces it")
         if self.signer is None:
             job.target.parent.mkdir(parents=True, exist_ok=True)
-            report = colorize_video(job.source, job.target, self.colorizer, options, progress, overwrite=job.replace)
+            with writing_into(job.target.parent):
+                report = colorize_video(job.source, job.target, self.colorizer, options, progress, overwrite=job.replace)
         else:
             report = self._signed_video(job, lambda target: colorize_video(job.source, target, self.colorizer, options, progress))
         self.warnings = report.warnings

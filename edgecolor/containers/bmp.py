@@ -1,4 +1,7 @@
-"""The BMP header: size before decoding. The format has no place for metadata."""
+"""The BMP header: size before decoding, and whether there is alpha. The format has no place for metadata.
+
+Source: Microsoft's BITMAPINFOHEADER, BITMAPV4HEADER ([MS-WMF] 2.2.2.3, 2.2.2.4) and the compressions ([MS-WMF] 2.1.1.7).
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,9 @@ import struct
 from edgecolor.containers.header import Header, Metadata
 from edgecolor.errors import PictureError
 
-_UNCOMPRESSED = (0, 3, 6)  # BI_RGB, BI_BITFIELDS, BI_ALPHABITFIELDS
+_BITFIELDS, _ALPHA_BITFIELDS = 3, 6
+_UNCOMPRESSED = (0, _BITFIELDS, _ALPHA_BITFIELDS)  # 0: BI_RGB
+_ALPHA_MASK = 66  # where it stands: behind those of red, green and blue, in the header or right after a short one
 
 
 def read(data: bytes) -> Header:
@@ -26,7 +31,10 @@ def read(data: bytes) -> Header:
     rows = (width * bits + 31) // 32 * 4 * height if compression in _UNCOMPRESSED else 0
     if width > 0 and max(stated, offset + rows) > len(data):
         raise PictureError("truncated: the BMP file is shorter than its header says")
-    return Header("bmp", max(width, 0), height)
+    masked = compression == _ALPHA_BITFIELDS or (compression == _BITFIELDS and header_size >= 56)
+    # Of a shorter header the bits that no mask names are reserved, and no alpha, although OpenCV gives them out as that.
+    alpha = masked and any(data[_ALPHA_MASK : _ALPHA_MASK + 4])
+    return Header("bmp", max(width, 0), height, alpha="straight" if alpha else "none")
 
 
 def embed(encoded: bytes, metadata: Metadata) -> bytes:

@@ -1,6 +1,7 @@
 """The TIFF 6.0 structure: directories of tagged entries, in TIFF files and, as EXIF (CIPA DC-008), in all others.
 
 An entry of an unknown type, or whose value lies outside the data, is passed over; the others count, as other readers have it.
+So is one whose value, with those before it, would be more than all the data: those overlap to fill the memory.
 
 Two ways to keep EXIF. ``upright`` patches a blob in place, so that maker notes, which hold offsets of their own, stay
 true. ``directories`` and ``serialize`` take the tags out and lay them anew, for going to or from a TIFF file.
@@ -70,12 +71,14 @@ def entries(data: bytes, offset: int, *, whole: bool = True) -> tuple[dict[int, 
             raise ExifDamageError("a directory is cut off")
         end = offset + 2 + (len(data) - offset - 2) // 12 * 12
     found: dict[int, Entry] = {}
+    room = len(data)
     for place in range(offset + 2, end, 12):
         tag, kind, count = struct.unpack_from(order + "HHI", data, place)
         size = _TYPE_SIZES.get(kind, 0) * count
         position = place + 8 if size <= 4 else int(struct.unpack_from(order + "I", data, place + 8)[0])
-        if kind in _TYPE_SIZES and size <= _LARGEST_VALUE and position + size <= len(data):
-            found.setdefault(tag, Entry(kind, count, data[position : position + size], place))
+        if kind in _TYPE_SIZES and tag not in found and size <= min(room, _LARGEST_VALUE) and position + size <= len(data):
+            found[tag] = Entry(kind, count, data[position : position + size], place)
+            room -= size
     following = int(struct.unpack_from(order + "I", data, end)[0]) if end + 4 <= len(data) else 0
     return found, following
 

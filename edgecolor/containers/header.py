@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
+
+Alpha = Literal["straight", "premultiplied", "none"]
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,7 @@ class Header:
     """Format, size as stored (before orientation), EXIF orientation 1..8, and metadata.
 
     adobe: a JPEG with Adobe's APP14 segment, which stores CMYK inverted. photometric: TIFF's tag 262, else None.
+    alpha: what the fourth sample is, where a decoder gives one: opacity, opacity that the others have been multiplied by, or nothing.
     """
 
     format: str
@@ -33,6 +37,7 @@ class Header:
     metadata: Metadata = Metadata()
     adobe: bool = False
     photometric: int | None = None
+    alpha: Alpha = "straight"
 
     @property
     def upright_size(self) -> tuple[int, int]:

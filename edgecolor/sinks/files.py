@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import os
 import secrets
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +17,7 @@ TEMPORARY_PREFIX = ".edgecolor-"
 TEMPORARY_SUFFIX = ".part"
 _LONGEST_STEM = 40  # of a name made from another one: that may have the greatest length already
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+_LOCK_TRIES, _LOCK_WAIT_S = 20, 0.01
 
 
 def write_file(path: str | Path, content: bytes, *, overwrite: bool = False) -> None:
@@ -38,11 +41,12 @@ def new_file(path: str | Path, *, overwrite: bool = False, keep: bool = False) -
     temporary = path.parent / f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}{TEMPORARY_SUFFIX}"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            yield temporary
-            publish(temporary, path, overwrite=overwrite, keep=keep)
-        finally:
-            temporary.unlink(missing_ok=True)
+        with writing_into(path.parent):
+            try:
+                yield temporary
+                publish(temporary, path, overwrite=overwrite, keep=keep)
+            finally:
+                temporary.unlink(missing_ok=True)
         sync_folder(path.parent)
     except OutputError:
         raise
@@ -80,6 +84,53 @@ def _link(temporary: Path, path: Path) -> None:
         if os.path.lexists(path):  # a file system without hard links (FAT): a narrow race is left
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path)) from error
         temporary.replace(path)
+
+
+@contextlib.contextmanager
+def writing_into(folder: Path) -> Iterator[None]:
+    """Keep ``sweep`` away from a folder in which temporary files are made in the block; the end of the process ends that too.
+
+    folder: exists. It is locked (flock, shared) rather than the files in it, which libraries open and close as they like.
+    """
+    if (descriptor := _opened(folder)) is None:
+        yield
+        return
+    try:
+        for _ in range(_LOCK_TRIES):
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:  # a sweep, which is short; or somebody who locks for ends of his own, perhaps around this very run
+                time.sleep(_LOCK_WAIT_S)
+            except OSError:  # a file system without locks: nobody sweeps there
+                break
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def sweep(folder: Path) -> None:
+    """Remove the temporary files of killed processes; none while a living one is ``writing_into`` the folder, or where that is not known.
+
+    On NFS a folder's lock tells of the processes of this machine only.
+    """
+    if (descriptor := _opened(folder)) is None:
+        return
+    try:
+        with contextlib.suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            for part in folder.glob(f"{TEMPORARY_PREFIX}*{TEMPORARY_SUFFIX}*"):
+                with contextlib.suppress(OSError):
+                    part.unlink()
+    finally:
+        os.close(descriptor)
+
+
+def _opened(folder: Path) -> int | None:
+    try:
+        return os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError:  # perhaps one that may be written but not read
+        return None
 
 
 def sync_folder(folder: Path) -> None:

@@ -93,6 +93,8 @@ def decode_picture(data: bytes, max_megapixels: float = MAX_MEGAPIXELS) -> Pictu
             "raise it with --max-megapixels if the file can be trusted"
         )
     with _decoding(header.format):
+        if header.format == "tiff":
+            _check_strips(data)
         if header.format == "jpeg":
             luma, alpha, sample = _jpeg_planes(data, header)
         else:
@@ -191,6 +193,17 @@ def _jpeg_planes(data: bytes, header: Header) -> tuple[Plane, Plane | None, tupl
     return luma, None, _sample(simplejpeg.decode_jpeg(data, colorspace="BGR", min_height=height, min_width=width))
 
 
+def _check_strips(data: bytes) -> None:
+    """Raises PictureError: a strip or tile of a TIFF ends too soon, or makes no sense to its decompressor.
+
+    What CCITT or JPEG has packed is not checked.
+    """
+    tiff.check_deflate(data)
+    for paired in tiff.paired(data):
+        if cv2.imdecode(np.frombuffer(paired, np.uint8), cv2.IMREAD_UNCHANGED) is None:
+            raise PictureError("damaged: pixels of the TIFF can not be decompressed")
+
+
 def _bgr(data: bytes, header: Header) -> NDArray[Any]:
     """Pixels as stored: (H, W) gray, (H, W, 3) BGR or (H, W, 4) BGRA, uint8 or uint16."""
     if header.format == "jpeg":
@@ -212,7 +225,22 @@ def _bgr(data: bytes, header: Header) -> NDArray[Any]:
         decoded = np.invert(decoded)  # OpenCV does so for 8 bits only
     if header.photometric == tiff.CMYK and decoded.ndim == 3:
         decoded = decoded[..., :3]  # already RGB; the fourth sample was ink, not alpha
+    if header.alpha == "none" and decoded.ndim == 3:
+        decoded = decoded[..., :3]
+    if header.alpha == "premultiplied" and decoded.ndim == 3 and decoded.shape[2] == 4:
+        _divide_by_alpha(decoded)
     return decoded
+
+
+def _divide_by_alpha(pixels: NDArray[Any]) -> None:
+    """Premultiplied BGRA (H, W, 4), uint8 or uint16 -> straight alpha, in place; rounded. What is wholly transparent stays as it is."""
+    top = np.uint32(np.iinfo(pixels.dtype).max)
+    step = max(1, _STRIP_PIXELS // pixels.shape[1])
+    for start in range(0, len(pixels), step):
+        part = pixels[start : start + step].astype(np.uint32)
+        alpha = part[..., 3:]
+        alpha = np.where(alpha == 0, top, alpha)
+        pixels[start : start + step, :, :3] = np.minimum((part[..., :3] * top + alpha // 2) // alpha, top)
 
 
 def _cmyk_to_bgr(inverted: NDArray[np.uint8]) -> NDArray[np.uint8]:

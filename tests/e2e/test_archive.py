@@ -8,6 +8,7 @@ import io
 import json
 import os
 import pty
+import re
 import shutil
 import signal
 import subprocess
@@ -24,7 +25,7 @@ from edgecolor.archive.manifest import MANIFEST_NAME, Manifest
 from edgecolor.sources.images import decode_picture
 from tests import samples
 from tests.certificates import signing_certificate
-from tests.conftest import ROOT
+from tests.conftest import ROOT, need
 from tests.e2e.test_colorize import colorize, command, complaints, environment, files
 
 DEADLINE_S = 120
@@ -132,6 +133,25 @@ def test_killed_in_mid_run_and_gone_on_with(tmp_path):
     assert whole.returncode == 0
     for name in files(out):
         assert (out / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
+
+
+def test_the_readmes_check_of_the_outputs_goes_by_the_last_line_of_each(tmp_path):
+    need("jq", "jq")
+    archive, out = pictures(tmp_path / "in", 3), tmp_path / "out"
+    assert colorize(archive, "-o", out).returncode == 0
+    (archive / "even/000.png").write_bytes((archive / "even/002.png").read_bytes())
+    assert colorize(archive, "-o", out, "--update").stdout == "1 colorized, 2 done before\n"
+    with (out / MANIFEST_NAME).open("ab") as file:
+        file.write(b'{"event": "done", "target"')  # cut off by a power failure
+    recipe = re.search(r"```sh\n(jq .*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert recipe is not None
+
+    def checked() -> subprocess.CompletedProcess[str]:
+        return subprocess.run(["sh", "-c", recipe[1]], cwd=out, capture_output=True, text=True, check=False)
+
+    assert (checked().returncode, sorted(checked().stdout.splitlines())) == (0, [f"{name}: OK" for name in files(out)])
+    (out / "even/002.png").write_bytes(b"changed")
+    assert checked().returncode == 1 and checked().stdout.count("OK") == 2 and "even/002.png: FAILED" in checked().stdout
 
 
 # Every worker stops for ever just before its first output is published.

@@ -134,6 +134,13 @@ def test_a_killed_worker_costs_nothing(tmp_path: Path, dask: Dask) -> None:
         assert all(key != f"film{number}.mkv" or parts for _, key, parts in dask.begun()), "in parts, which are joined"
     again = colorize(archive, "-o", out)
     assert "0 colorized, 64 done before, 1 failed" in again.stdout, "the same manifest, with a cluster or without"
+    (archive / "even/000.png").write_bytes((archive / "even/002.png").read_bytes())
+    write(archive / "film0.mkv", gray_frames(70, (96, 128)), codec="libx264", time_base=Fraction(1, 25), options={"g": "10"})
+    before, begun = {name: (out / name).read_bytes() for name in files(out)}, len(dask.begun())
+    refused = colorize(archive, "-o", out, "--scheduler", dask.address, "--part-seconds", "0.7")
+    assert refused.returncode == 1 and refused.stderr.count("--update makes that again") == 2, refused.stderr
+    assert before == {name: (out / name).read_bytes() for name in files(out)}
+    assert sorted(dask.begun()[begun:]) == [(dask.workers[1].pid, key, 0) for key in ("even/000.png", "film0.mkv")], "and not in parts"
 
 
 def test_what_no_cluster_can_do_is_said_before_any_work(tmp_path: Path, dask: Dask) -> None:

@@ -11,6 +11,7 @@ import pytest
 from edgecolor.archive.manifest import MANIFEST_NAME, Manifest, Record
 from edgecolor.archive.space import check_space
 from edgecolor.errors import DiskFullError, OutputError
+from edgecolor.sinks.files import new_file
 
 RECORD = Record(
     "1950/a.jpg", "1950/a.jpg", "/archive/1950/a.jpg", 123, 1_700_000_000_123_456_789, "ab" * 32, "jpeg", {"force": False, "quality": 95},
@@ -169,6 +170,15 @@ def test_sweeping_takes_temporary_files_of_the_named_folders_only(tmp_path):
         manifest.sweep({"x/a.jpg", "gone/b.jpg"})
     left = sorted(str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*") if p.is_file() and p.name != MANIFEST_NAME)
     assert left == ["x/.edgecolor-notes", "x/mine.part", "y/.edgecolor-3.part"]
+
+
+def test_sweeping_leaves_what_another_run_is_writing(tmp_path):
+    with Manifest(tmp_path) as manifest:
+        manifest.begin("x/a.jpg", "a")
+        with new_file(tmp_path / "x" / "b.jpg") as theirs:
+            theirs.write_bytes(b"half")
+            manifest.sweep(manifest.unresolved)
+            assert theirs.exists()
 
 
 def test_an_unreadable_manifest_is_named(tmp_path):

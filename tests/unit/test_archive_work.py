@@ -18,6 +18,7 @@ from edgecolor.archive.work import Worker
 from edgecolor.archive.workers import Network
 from edgecolor.errors import OutputError, VideoError
 from edgecolor.signing import Signature
+from edgecolor.sinks.files import sweep
 from edgecolor.stacks import stack_pages
 from tests import samples
 
@@ -211,6 +212,124 @@ def test_whatever_a_part_of_a_film_raises_it_is_done_in_one_piece(film, monkeypa
     monkeypatch.setattr(cluster, "_telling", lambda *_: None)
     assert cluster._divided(film, SETTINGS, 120.0) == []
     assert cluster._part(film, Network(), SETTINGS, None, 1, film.target.parent / ".edgecolor-1.part") == []
+
+
+def test_what_a_worker_is_writing_is_not_swept_away(film, colorizer, monkeypatch):
+    film.target.parent.mkdir(parents=True)
+    temporary = film.target.parent / ".edgecolor-1.part"
+    report = SimpleNamespace(colorized=True, warnings=())
+
+    def colorize(_, target, *__, **___):
+        temporary.write_bytes(b"half")
+        sweep(target.parent)
+        temporary.replace(target)
+        return report
+
+    engine = SimpleNamespace(
+        VideoOptions=VideoOptions, colorize_video=colorize, join_video=lambda *rest, **how: colorize(*rest, **how).warnings,
+        colorize_part=lambda source, target, part, *rest: colorize(source, part, *rest),
+    )  # fmt: skip
+    monkeypatch.setitem(sys.modules, "edgecolor.videos", engine)
+    monkeypatch.setattr(cluster, "_worker", lambda *_: SimpleNamespace(colorizer=None))
+    monkeypatch.setattr(cluster, "_telling", lambda *_: None)
+    assert perform(film, SETTINGS, colorizer).result == "colorized"
+    assert Worker(SETTINGS, colorizer).perform(film, None, [Path("part")]).result == "colorized"
+    part = film.target.parent / ".edgecolor-2.part"
+    assert cluster._part(film, Network(), SETTINGS, None, 1, part) != []
+    task = cluster._Task(film, film, 0.0, [part])
+    task.hold()
+    sweep(part.parent)
+    assert part.exists(), "it waits for the other parts"
+    task.remove_parts()
+    part.touch()
+    sweep(part.parent)
+    assert not part.exists()
+
+
+# ---- what a cluster's workers get and tell
+
+
+def test_a_cluster_refuses_a_changed_source_as_one_machine_does(job, colorizer):
+    sent = cluster._sent(job)
+    assert sent.replace, "a second attempt finds the first one's output"
+    known = replace(job, known=perform(job, SETTINGS, colorizer).record)
+    assert perform(cluster._sent(known), SETTINGS, colorizer).result == "finished"
+    job.source.write_bytes(samples.good()["deep.png"])
+    before = job.target.read_bytes()
+    assert "--update" in perform(cluster._sent(known), SETTINGS, colorizer).error and job.target.read_bytes() == before
+    assert perform(cluster._sent(replace(known, replace=True)), SETTINGS, colorizer).result == "colorized"
+
+
+@pytest.mark.parametrize(
+    ("content", "may_replace", "divided"), [("same", False, False), ("same", True, False), ("new", False, False), ("new", True, True)]
+)
+def test_a_film_whose_output_is_known_is_compared_before_it_is_divided(engine, film, colorizer, monkeypatch, content, may_replace, divided):
+    record = perform(film, SETTINGS, colorizer).record
+    if content == "new":
+        film.source.write_bytes(b"other gray frames")
+    monkeypatch.setattr(sys.modules["edgecolor.videos"], "divide", lambda *_: ["a span"], raising=False)
+    assert cluster._divided(film, SETTINGS, 120.0) == ["a span"]
+    known = cluster._sent(replace(film, known=record, replace=may_replace))
+    assert cluster._divided(known, SETTINGS, 120.0) == (["a span"] if divided else [])
+
+
+def test_warnings_of_parts_are_told_once_and_where(film):
+    parts = [("no chapters",), ("no chapters", "8 damaged packets"), ("8 damaged packets", "no chapters")]
+    assert list(cluster._of_parts(parts)) == ["no chapters", "8 damaged packets (in part 2, 3 of 3)"]
+    assert list(cluster._of_parts([(), ()])) == [] == list(cluster._of_parts([]))
+
+
+class Client:
+    """In place of Dask's: what is submitted is done at once, here."""
+
+    def __init__(self, *_, **__):
+        self.closed = False
+
+    def run(self, *_, **__):
+        return {"worker": None}
+
+    def scheduler_info(self, **_):
+        return {"workers": {"worker": {"nthreads": 1}}}
+
+    def submit(self, what, *arguments, **_):
+        said = what(*arguments)
+        future = SimpleNamespace(key=object(), status="finished", result=lambda: said, add_done_callback=lambda tell: tell(future))
+        return future
+
+    def subscribe_topic(self, *_):
+        pass
+
+    def cancel(self, futures, **_):
+        assert not futures
+
+    def close(self):
+        self.closed = True
+
+
+def test_a_film_in_parts_keeps_its_parts_warnings(film, colorizer, monkeypatch, tmp_path):
+    def colorize_part(source, target, part, span, *_):
+        part.write_bytes(b"half")
+        return SimpleNamespace(warnings=(f"{span} damaged packets could not be decoded",) if span else ())
+
+    def join_video(source, target, parts, *_, overwrite):
+        assert [part.read_bytes() for part in parts] == [b"half"] * 3
+        target.write_bytes(b"whole")
+        return ("no chapters",)
+
+    engine = SimpleNamespace(
+        VideoOptions=VideoOptions, divide=lambda *_: [0, 8, 8], colorize_part=colorize_part, join_video=join_video, colorize_video=None
+    )
+    monkeypatch.setitem(sys.modules, "edgecolor.videos", engine)
+    monkeypatch.setitem(sys.modules, "edgecolor.videos.parts", SimpleNamespace(UNFIT="unfit"))
+    monkeypatch.setitem(sys.modules, "distributed", SimpleNamespace(Client=Client))
+    monkeypatch.setitem(sys.modules, "distributed.security", SimpleNamespace(Security=None))
+    monkeypatch.setattr(cluster, "_worker", lambda *_: Worker(SETTINGS, colorizer))
+    monkeypatch.setattr(cluster, "_telling", lambda *_: None)
+    with cluster.Cluster("tcp://127.0.0.1:1", Network(), SETTINGS, tmp_path / "out", 120.0) as workers:
+        (outcome,) = workers.run(iter([film]), lambda *_: None)
+    assert outcome.result == "colorized", outcome.error
+    assert outcome.warnings == ("no chapters", "8 damaged packets could not be decoded (in part 2, 3 of 3)")
+    assert [path.name for path in film.target.parent.iterdir()] == ["film.mkv"]
 
 
 class Seal:

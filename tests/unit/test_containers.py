@@ -239,6 +239,20 @@ def test_an_entry_that_can_not_be_read_costs_no_other(order, odd, kept):
         assert found[271].value == b"maker\0" and (odd[0] in found) == kept
 
 
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_values_that_lie_one_upon_another_are_read_until_they_are_more_than_the_data(order):
+    head, size = 8 + 2 + 12 * 40 + 4, 5000
+    table = b"".join(struct.pack(order + "HHII", 40_000 + n, 7, size, head) for n in range(39))
+    table += struct.pack(order + "HHII", 50_000, 5, 1, head)
+    blob = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(order + "IH", 8, 40) + table + bytes(4) + bytes(size)
+    found, _ = exif.entries(blob, 8)
+    assert list(found) == [40_000, 50_000] and sum(len(entry.value) for entry in found.values()) <= len(blob)
+    shared = structure(order, (282, 5, 1, bytes(8)), (283, 5, 1, bytes(8)))
+    one = struct.unpack_from(order + "I", shared, 10 + 8)
+    shared = shared[:30] + struct.pack(order + "I", *one) + shared[34:-8]
+    assert len(exif.entries(shared, 8)[0]) == 2, "some writers share the resolution"
+
+
 def test_a_directory_that_is_cut_off_becomes_one_of_what_is_there():
     blob = structure("<", (271, 2, 4, b"box\0"), (274, 3, 1, struct.pack("<H", 6)), (315, 2, 4, b"Ada\0"))[: 8 + 2 + 2 * 12 + 5]
     assert exif.checked(blob) == (blob, 6)

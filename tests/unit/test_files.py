@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 from pathlib import Path
 
 import pytest
 
 from edgecolor.errors import OutputError
-from edgecolor.sinks.files import write_file
+from edgecolor.sinks import files
+from edgecolor.sinks.files import new_file, sweep, write_file, writing_into
 
 
 def names(folder: Path) -> list[str]:
@@ -100,3 +102,44 @@ def test_a_file_in_place_of_a_folder(tmp_path):
     (tmp_path / "x").write_bytes(b"")
     with pytest.raises(OutputError, match=r"x/y\.png"):
         write_file(tmp_path / "x" / "y.png", b"1")
+
+
+# ---- what killed processes have left
+
+
+def test_nothing_is_swept_away_beside_a_file_that_is_being_written(tmp_path):
+    (tmp_path / ".edgecolor-1.part").write_bytes(b"of a process that was killed")
+    with new_file(tmp_path / "x") as temporary, writing_into(tmp_path):
+        temporary.write_bytes(b"half")  # and closed again, as libraries do
+        sweep(tmp_path)
+        assert temporary.exists() and len(names(tmp_path)) == 2
+        temporary.write_bytes(b"whole")
+    assert names(tmp_path) == [".edgecolor-1.part", "x"] and (tmp_path / "x").read_bytes() == b"whole"
+    sweep(tmp_path)
+    assert names(tmp_path) == ["x"]
+    sweep(tmp_path / "gone")
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL])
+def test_without_locks_files_are_written_and_nothing_is_swept_away(tmp_path, monkeypatch, number):
+    def refuse(*_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    (tmp_path / ".edgecolor-1.part").touch()
+    write_file(tmp_path / "x", b"1")
+    sweep(tmp_path)
+    assert names(tmp_path) == [".edgecolor-1.part", "x"]
+
+
+def test_a_folder_that_somebody_else_has_locked_for_himself_is_written_into_all_the_same(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "_LOCK_WAIT_S", 0)
+    (tmp_path / ".edgecolor-1.part").touch()
+    folder = os.open(tmp_path, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)  # as flock(1) does around a whole command
+        write_file(tmp_path / "x", b"1")
+        sweep(tmp_path)
+    finally:
+        os.close(folder)
+    assert names(tmp_path) == [".edgecolor-1.part", "x"]

@@ -2,11 +2,14 @@ from __future__ import annotations
 
 import io
 import os
+import struct
+import zlib
 
 import cv2
 import numpy as np
 import pytest
 import simplejpeg
+import tifffile
 from PIL import Image, ImageOps
 
 from edgecolor.errors import PictureError
@@ -33,6 +36,18 @@ EXACT = {
     "tiff white is zero 16": (samples.tiff(65535 - DEEP, photometric="miniswhite"), DEEP),
     "tiff rgb planes": (samples.tiff(np.stack([SHADES] * 3), photometric="rgb", planarconfig="separate"), SHADES),
     "tiff cmyk": (samples.pillow(Image.fromarray(RGB).convert("CMYK"), "TIFF"), SHADES),
+    "tiff 1 bit lzw": (samples.pillow(Image.fromarray(SHADES > 99), "TIFF", compression="tiff_lzw"), (SHADES > 99) * np.uint8(255)),
+    "tiff group 4": (samples.pillow(Image.fromarray(SHADES > 99), "TIFF", compression="group4"), (SHADES > 99) * np.uint8(255)),
+    "tiff packbits": (samples.pillow(SHADES, "TIFF", compression="packbits"), SHADES),
+    "tiff rgb lzw, predicted": (samples.pillow(RGB, "TIFF", compression="tiff_lzw", tiffinfo={317: 2}), SHADES),
+    "tiff cmyk packbits": (samples.pillow(Image.fromarray(RGB).convert("CMYK"), "TIFF", compression="packbits"), SHADES),
+    "tiff deflate, tiled and predicted": (samples.tiff(SHADES, compression="zlib", tile=(16, 16), predictor=True), SHADES),
+    "tiff deflate, big-endian rows": (samples.tiff(RGB, compression="zlib", rowsperstrip=1, byteorder=">"), SHADES),
+    "tiff deflate, planes": (
+        samples.tiff(np.stack([SHADES] * 3), photometric="rgb", planarconfig="separate", compression="zlib", rowsperstrip=7), SHADES,
+    ),
+    "tiff deflate 16": (samples.tiff(DEEP, compression="zlib", rowsperstrip=10), DEEP),
+    "tiff lzw of one pixel": (samples.pillow(SHADES[:1, :1], "TIFF", compression="tiff_lzw"), SHADES[:1, :1]),
     "bmp": (samples.pillow(SHADES, "BMP"), SHADES),
     "bmp rgb": (samples.pillow(RGB, "BMP"), SHADES),
 }
@@ -147,6 +162,54 @@ def test_upright_leaves_channels_alone():
     assert np.array_equal(upright(RGB, 6), np.rot90(RGB, -1))
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_premultiplied_alpha_is_divided_out_to_within_what_rounding_lost(dtype):
+    top = np.iinfo(dtype).max
+    shades = samples.gray(dtype)
+    alpha = np.tile(np.linspace(0, top, shades.shape[1]).astype(dtype), (len(shades), 1))
+    alpha[:5] = top
+    stored = np.rint(shades.astype(float) * alpha / top).astype(dtype)
+    straight, multiplied = (
+        samples.tiff(np.dstack([stored] * 3 + [alpha]), photometric="rgb", extrasamples=[kind]) for kind in ("unassalpha", "assocalpha")
+    )
+    assert np.array_equal(decode_picture(straight).luma, stored)
+    picture = decode_picture(multiplied)
+    assert picture.luma.dtype == dtype and np.array_equal(picture.alpha, alpha)
+    assert np.array_equal(picture.luma[alpha == top], shades[alpha == top]) and not picture.luma[alpha == 0].any()
+    seen = alpha > 0
+    assert (np.abs(picture.luma.astype(float) - shades)[seen] <= 0.5 * top / alpha[seen] + 0.5).all()
+    assert np.array_equal(color_pixels(picture), np.dstack([picture.luma] * 3 + [alpha]))
+
+
+def test_premultiplied_colours_beyond_their_alpha_are_full():
+    pixels = np.full((4, 4, 4), 200, np.uint8)
+    pixels[..., 3] = 100
+    pixels[0, 0, 3] = 0
+    luma = decode_picture(samples.tiff(pixels, photometric="rgb", extrasamples=["assocalpha"])).luma
+    assert luma[0, 0] == 200 and (luma.ravel()[1:] == 255).all()
+
+
+def bmp(header_size: int, compression: int, alpha_mask: int) -> bytes:
+    """32 bits a pixel, of which the last eight are 7."""
+    masks = struct.pack("<4I", 0xFF0000, 0xFF00, 0xFF, alpha_mask)
+    header = struct.pack("<IiiHHI20x", header_size, 3, 2, 1, 32, compression)
+    header = (header + masks).ljust(header_size, b"\0") if header_size > 40 else header + masks[: 12 if compression else 0]
+    pixels = bytes([90, 90, 90, 7]) * 6
+    return b"BM" + struct.pack("<IHHI", 14 + len(header + pixels), 0, 0, 14 + len(header)) + header + pixels
+
+
+@pytest.mark.parametrize(
+    ("header_size", "compression", "alpha_mask", "has_alpha"),
+    [(40, 0, 0, False), (40, 3, 0, False), (52, 3, 0, False), (56, 3, 0, False), (108, 3, 0, False), (56, 3, 0xFF000000, True),
+     (108, 3, 0xFF000000, True), (124, 3, 0xFF000000, True)],
+)  # fmt: skip
+def test_the_fourth_byte_of_a_bmp_is_alpha_where_a_mask_says_so(header_size, compression, alpha_mask, has_alpha):
+    picture = decode_picture(bmp(header_size, compression, alpha_mask))
+    assert (picture.luma == 90).all() and picture.luma.shape == (2, 3)
+    assert (picture.alpha is not None) == has_alpha == (color_pixels(picture).shape[2] == 4)
+    assert not has_alpha or (picture.alpha == 7).all()
+
+
 # ---- refusals
 
 
@@ -174,13 +237,69 @@ def test_the_limit_can_be_set():
 
 
 def test_a_png_with_too_few_rows_is_refused():
-    import zlib
-
     png = samples.good()["gray.png"]
     short = zlib.compress(bytes(20 * (samples.WIDTH + 1)))
     crafted = png[:33] + samples.png_chunk(b"IDAT", short) + samples.png_chunk(b"IEND", b"")
     with pytest.raises(PictureError, match="damaged"):
         decode_picture(crafted)
+
+
+DAMAGES = {
+    "overwritten": lambda strip: strip[: len(strip) // 3].ljust(len(strip), b"\xff"),
+    "emptied": lambda strip: strip[: len(strip) // 3].ljust(len(strip), b"\0"),
+    "cut": lambda strip: strip[: len(strip) // 2],
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("compression", ["tiff_lzw", "tiff_adobe_deflate", "packbits"])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_a_tiff_with_a_damaged_strip_is_refused_not_filled_with_black(dtype, compression, damage):
+    sound = samples.pillow(samples.gray(dtype, (256, 301)), "TIFF", compression=compression)
+    with tifffile.TiffFile(io.BytesIO(sound)) as file:
+        tags = file.pages[0].tags
+        at, size, place = tags[273].value[-1], tags[279].value[-1], tags[279].valueoffset
+        short = tags[279].dtype == tifffile.DATATYPE.SHORT
+        place += (2 if short else 4) * (tags[279].count - 1)
+    strip = DAMAGES[damage](sound[at : at + size])
+    damaged = bytearray(sound[:at] + strip.ljust(size, b"\0") + sound[at + size :])
+    struct.pack_into("<H" if short else "<I", damaged, place, len(strip))
+    decode_picture(sound)
+    with pytest.raises(PictureError, match="damaged"):
+        decode_picture(bytes(damaged))
+
+
+def test_a_flipped_bit_in_what_deflate_has_packed_is_seen():
+    sound = samples.tiff(np.random.default_rng(5).integers(0, 256, (40, 50), dtype=np.uint8), compression="zlib")  # stored as it is
+    with tifffile.TiffFile(io.BytesIO(sound)) as file:
+        middle = file.pages[0].dataoffsets[0] + file.pages[0].databytecounts[0] // 2
+    with pytest.raises(PictureError, match="incorrect data check"):
+        decode_picture(sound[:middle] + bytes([sound[middle] ^ 1]) + sound[middle + 1 :])
+
+
+def test_a_small_tiff_that_unpacks_to_gigabytes_is_not_unpacked_to_its_end(monkeypatch):
+    content = samples.tiff(SHADES, compression="zlib")
+    packer = zlib.compressobj(9)
+    bomb = packer.compress(SHADES.tobytes()) + packer.compress(bytes(32 << 20)) + packer.flush()
+    content += bytes(len(content) % 2)
+    content = samples.patched_tiff(content + bomb, {273: len(content), 279: len(bomb)})
+    unpacked = []
+    unpacker = zlib.decompressobj
+
+    class Watched:
+        def __init__(self):
+            self.inner = unpacker()
+
+        def __getattr__(self, name):
+            return getattr(self.inner, name)
+
+        def decompress(self, *given):
+            unpacked.append(len(part := self.inner.decompress(*given)))
+            return part
+
+    monkeypatch.setattr(zlib, "decompressobj", Watched)
+    assert np.array_equal(decode_picture(content).luma, SHADES)
+    assert 0 < sum(unpacked) < 4 << 20
 
 
 def test_messages_name_the_file(tmp_path):

@@ -154,6 +154,14 @@ def test_a_chain_that_comes_back_to_itself_ends():
     assert len(stack_pages(bytes(data))) == 2
 
 
+def test_a_stack_of_too_many_pages_is_refused_and_not_cut(colorizer, monkeypatch):
+    monkeypatch.setattr("edgecolor.stacks._MOST_PAGES", 3)
+    assert len(stack_pages(stack(pages(3)))) == 3
+    for take in (stack_pages, lambda data: colorize_stack(data, colorizer)):
+        with pytest.raises(PictureError, match="a TIFF of more than 3 pages is not supported; split it"):
+            take(stack(pages(4)))
+
+
 def test_more_than_a_tiff_can_hold_is_refused(colorizer, monkeypatch):
     monkeypatch.setattr("edgecolor.stacks._LARGEST", 20_000)
     with pytest.raises(PictureError, match="more than the 4 GiB"):
