@@ -14,7 +14,7 @@ import numpy as np
 
 from edgecolor import edgetpu
 from edgecolor.assets import MODEL_FOLDERS, PACKAGE, Model, load_model
-from edgecolor.errors import AssetNotFoundError, EdgeColorError
+from edgecolor.errors import AssetNotFoundError, ConfigError, EdgeColorError
 from edgecolor.interpreter import Interpreter
 
 AUTO = "auto"
@@ -57,9 +57,18 @@ def list_models(folders: Sequence[Path] = MODEL_FOLDERS) -> list[Listed]:
     return [found[name] for name in sorted(found)]
 
 
-def measure_ms(model: Model, runtime: str | None = None, threads: int | None = None, delegate: str | None = None) -> float:
+def check_auto(delegate: str | None) -> None:
+    """Raise ConfigError where ``auto`` is asked for with a delegate: what it chooses from is not compiled for one."""
+    if delegate:
+        raise ConfigError(
+            f"model {AUTO} with delegate {delegate}: {AUTO} chooses among models for the CPU only; name the compiled one, "
+            f"as in coral/edgecolor{edgetpu.SUFFIX}.tflite"
+        )
+
+
+def measure_ms(model: Model, runtime: str | None = None, threads: int | None = None) -> float:
     """Median milliseconds of one invocation of a model on this board, now. Raises what Interpreter raises."""
-    interpreter = Interpreter(model.content, runtime, threads, delegate)
+    interpreter = Interpreter(model.content, runtime, threads)
     given = np.zeros(interpreter.input.shape, interpreter.input.dtype)
     times = []
     for turn in range(_ROUNDS + 2):
@@ -96,8 +105,9 @@ def choose(
 
     By the Frechet distance on their cards: the mean ab distance is least where colours are dull. The baseline never counts.
     used: SHA-256 of the model that the work was begun with. It is taken if it is here, for one that is just fast enough is not so
-    every time. Raises AssetNotFoundError when there is no model to choose from.
+    every time. Raises AssetNotFoundError when there is no model to choose from, ConfigError for a delegate (check_auto).
     """
+    check_auto(delegate)
     scored = [(distance, listed.model) for listed in list_models(folders)
               if listed.model and listed.name != _BASELINE and (distance := score(listed.model, "frechet")) is not None]
     if not scored:
@@ -109,7 +119,7 @@ def choose(
         return Choice(begun, "what is there was made with it")
     rates: dict[str, float] = {}
     for model in models:
-        rates[model.name] = 1000 / measure_ms(model, runtime, threads, delegate)
+        rates[model.name] = 1000 / measure_ms(model, runtime, threads)
         if rates[model.name] >= enough:
             return Choice(model, f"the best of those that make {enough:.0f} guesses a second here: {_told(rates)}")
     fastest = max(models, key=lambda model: rates[model.name])

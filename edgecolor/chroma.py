@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from threading import Condition
@@ -69,6 +70,7 @@ class ChromaWorker:
         self._changed = Condition()
         self._frame: Frame | None = None
         self._newest: Chroma | None = None
+        self._begun = -math.inf  # when the newest guess was, made or being made
         self._era = 0  # counts what was forgotten: a guess begun before that is worth nothing
         self._closed = False
 
@@ -84,6 +86,17 @@ class ChromaWorker:
         with self._changed:
             self._era += 1
             self._frame = self._newest = None
+
+    def rest(self) -> None:
+        """Nobody wants colours now: drop the frame, and forget the guess once it is older than an interval of the pace.
+
+        Until then another one may have to be waited for, and one output serves all: who asks for a picture in colour now and then
+        would hold up those who look at gray ones.
+        """
+        with self._changed:
+            self._frame = None
+            if self._pace.rate <= 0 or self._clock() - self._begun >= 1 / self._pace.rate:
+                self.forget()
 
     def limit(self, rate: float) -> None:
         """From now on no more than ``rate`` guesses a second; 0 for as many as can be."""
@@ -147,7 +160,8 @@ class ChromaWorker:
                     wait = self._pace.wait(self._clock(), awaited=not self._fits(self._frame))
                     if wait == 0:
                         frame, self._frame = self._frame, None
-                        self._pace.begin(self._clock())
+                        self._begun = self._clock()
+                        self._pace.begin(self._begun)
                         return frame, self._era
                 self._changed.wait(wait)
             return None

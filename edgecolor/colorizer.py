@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Lock
 from typing import Any, Protocol
@@ -65,7 +65,7 @@ class _Loaded:
 
 
 class TfliteNetwork:
-    """A .tflite model with its card, int8 or float32. model "auto": see edgecolor.catalog.choose.
+    """A .tflite model with its card, int8 or float32. model "auto": see edgecolor.catalog.choose, which refuses a delegate.
 
     fallback: "cpu" to go on with the model that a compiled one was made from when the delegate is absent or lost; it is logged, and
     ``lost`` says why. Otherwise that raises DelegateMissingError here, DelegateLostError when called.
@@ -205,4 +205,4 @@ class Colorizer:
     def colorize(self, frame: Frame) -> Frame:
         """The frame with guessed chroma; its luma plane is the very same array."""
         cb, cr = self(frame.y, frame.color_range, frame.matrix)
-        return Frame(frame.y, cb, cr, frame.color_range, frame.matrix, frame.pts, frame.captured, frame.sequence)
+        return replace(frame, cb=cb, cr=cr, origin="guess")

@@ -196,6 +196,8 @@ class Pipeline:
             self._active = guessing
             if guessing:
                 self._chroma.put(frame)
+            elif gray:
+                self._chroma.rest()
             else:
                 self._chroma.forget()
             self._to_output.put(_Taken(frame, gray, guessing))
@@ -233,7 +235,8 @@ class Pipeline:
         if not taken.guessing:
             self._chroma.put(frame)
         # A quarter of the interval may pass while the frame's own guess is being made.
-        patience = 0.25 / self.source.rate if self.source.rate else 0.0
+        rate = self.source.rate or self._frames_in.rate()
+        patience = 0.25 / rate if rate else 0.0
         chroma = self._chroma.newest_for(frame, patience, lambda: self._is_wait_vain(frame))
         if chroma is None:
             return None

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from edgecolor import edgetpu
 from edgecolor.assets import PACKAGE
+from edgecolor.catalog import AUTO, check_auto
 from edgecolor.config import add_environment, build, check_privacy
 from edgecolor.credentials import Secret, split_address, without_password
 from edgecolor.errors import AssetNotFoundError, ConfigError
@@ -41,9 +42,9 @@ class SourceConfig(SourceOptions):
 class NetworkConfig:
     """Which network guesses, and on what. Raises ConfigError.
 
-    model: a shipped one's name, the path of a .tflite file with its card, or auto. runtime: the first that is installed when empty.
-    threads: 0 for edgecolor.interpreter.usual_threads. delegate: edgetpu, edgetpu:usb, edgetpu:pci or edgetpu:N for a Coral.
-    delegate_fallback: "cpu" to go on without it when it is absent or lost; otherwise that is an error.
+    model: a shipped one's name, the path of a .tflite file with its card, or, without a delegate, auto. runtime: the first that is
+    installed when empty. threads: 0 for edgecolor.interpreter.usual_threads. delegate: edgetpu, edgetpu:usb, edgetpu:pci or
+    edgetpu:N for a Coral. delegate_fallback: "cpu" to go on without it when it is absent or lost; otherwise that is an error.
     """
 
     model: str = "edgecolor"
@@ -55,6 +56,8 @@ class NetworkConfig:
     def __post_init__(self) -> None:
         if self.delegate:
             edgetpu.device_options(self.delegate)
+        if self.model == AUTO:
+            check_auto(self.delegate)
         if self.delegate_fallback and not self.delegate:
             raise ConfigError("delegate_fallback without a delegate: there is nothing to fall back from")
         if not 0 <= self.threads <= 256:

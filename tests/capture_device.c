@@ -1,6 +1,9 @@
 // A stand-in for the driver of a camera (V4L2), to be preloaded: an opened file of the name $CAPTURE_DEVICE answers as a device that captures
-// 64x48 gray pictures, the n-th of which has n in each pixel. After $CAPTURE_FRAMES of them it is gone ($CAPTURE_END=unplug), or its next
-// picture never comes ($CAPTURE_END=stall): as in the kernel, VIDIOC_DQBUF then waits until the stream is switched off, and only one opening can stream.
+// 64x48 gray pictures, 100 a second, whatever is asked for; the n-th has n in each pixel. With $CAPTURE_COLOR="COLORSPACE ENCODING QUANTIZATION"
+// (numbers of videodev2.h) they are 64x640 in YUYV, with n in each byte; ENCODING -1: without V4L2_PIX_FMT_PRIV_MAGIC, as old drivers do.
+// The first $CAPTURE_EMPTY pictures are marked as damaged. After $CAPTURE_FRAMES of them it is gone ($CAPTURE_END=unplug), or its next
+// picture never comes ($CAPTURE_END=stall): as in the kernel, VIDIOC_DQBUF then waits until the stream is switched off, and only one opening
+// can stream.
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -8,13 +11,14 @@
 #include <linux/videodev2.h>
 #include <pthread.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
-enum { WIDTH = 64, HEIGHT = 48, PAGE = 4096, BUFFERS = 4 };
+enum { WIDTH = 64, HEIGHT = 48, TALL = 640, MEMORY = 2 * WIDTH * TALL, BUFFERS = 4 }; // MEMORY is whole pages
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static char is_ours[1024];
@@ -25,7 +29,7 @@ static int opened(int fd, const char *path) {
     const char *device = getenv("CAPTURE_DEVICE");
     if (fd >= 0 && fd < (int)sizeof is_ours && device && !strcmp(path, device)) {
         is_ours[fd] = 1;
-        if (ftruncate(fd, BUFFERS * PAGE)) return -1;
+        if (ftruncate(fd, BUFFERS * MEMORY)) return -1;
     }
     return fd;
 }
@@ -58,8 +62,22 @@ static int fail(int number) {
     return -1;
 }
 
+static void set_format(struct v4l2_pix_format *form) {
+    const char *color = getenv("CAPTURE_COLOR");
+    int colorspace = 0, encoding = 0, quantization = 0;
+    form->width = WIDTH, form->height = color ? TALL : HEIGHT, form->field = V4L2_FIELD_NONE;
+    form->pixelformat = color ? V4L2_PIX_FMT_YUYV : V4L2_PIX_FMT_GREY;
+    form->bytesperline = color ? 2 * WIDTH : WIDTH, form->sizeimage = form->bytesperline * form->height;
+    if (!color) return;
+    sscanf(color, "%d %d %d", &colorspace, &encoding, &quantization);
+    form->colorspace = colorspace, form->ycbcr_enc = encoding, form->quantization = quantization;
+    form->priv = encoding < 0 ? 0 : V4L2_PIX_FMT_PRIV_MAGIC;
+}
+
 static int dequeue(int fd, struct v4l2_buffer *buffer) {
-    const char *most = getenv("CAPTURE_FRAMES"), *end = getenv("CAPTURE_END");
+    const char *most = getenv("CAPTURE_FRAMES"), *end = getenv("CAPTURE_END"), *empty = getenv("CAPTURE_EMPTY");
+    struct v4l2_pix_format form;
+    set_format(&form);
     for (;;) {
         pthread_mutex_unlock(&lock);
         usleep(10000);
@@ -71,11 +89,12 @@ static int dequeue(int fd, struct v4l2_buffer *buffer) {
         }
         for (int i = 0; i < BUFFERS; i++) {
             if (!queued[i]) continue;
-            char picture[WIDTH * HEIGHT];
-            memset(picture, ++frames, sizeof picture);
-            if (pwrite(fd, picture, sizeof picture, i * PAGE) != sizeof picture) return fail(EIO);
+            static char picture[MEMORY];
+            memset(picture, ++frames, form.sizeimage);
+            if (pwrite(fd, picture, form.sizeimage, i * MEMORY) != form.sizeimage) return fail(EIO);
             queued[i] = 0;
-            buffer->index = i, buffer->bytesused = sizeof picture, buffer->flags = 0;
+            buffer->index = i, buffer->bytesused = form.sizeimage;
+            buffer->flags = empty && frames <= atoi(empty) ? V4L2_BUF_FLAG_ERROR : 0;
             return 0;
         }
     }
@@ -93,12 +112,9 @@ static int answer(int fd, unsigned long request, void *argument) {
         ((struct v4l2_input *)argument)->std = 0;
         return 0;
     case VIDIOC_G_FMT:
-    case VIDIOC_S_FMT: {
-        struct v4l2_pix_format *form = &((struct v4l2_format *)argument)->fmt.pix;
-        form->width = WIDTH, form->height = HEIGHT, form->pixelformat = V4L2_PIX_FMT_GREY, form->field = V4L2_FIELD_NONE;
-        form->bytesperline = WIDTH, form->sizeimage = WIDTH * HEIGHT;
+    case VIDIOC_S_FMT:
+        set_format(&((struct v4l2_format *)argument)->fmt.pix);
         return 0;
-    }
     case VIDIOC_G_PARM:
     case VIDIOC_S_PARM:
         ((struct v4l2_streamparm *)argument)->parm.capture.timeperframe = (struct v4l2_fract){1, 100};
@@ -111,7 +127,7 @@ static int answer(int fd, unsigned long request, void *argument) {
         return 0;
     case VIDIOC_QUERYBUF: {
         struct v4l2_buffer *buffer = argument;
-        buffer->length = PAGE, buffer->m.offset = buffer->index * PAGE;
+        buffer->length = MEMORY, buffer->m.offset = buffer->index * MEMORY;
         return 0;
     }
     case VIDIOC_QBUF:

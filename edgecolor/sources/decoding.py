@@ -18,6 +18,8 @@ _GARBAGE_PACKETS = 10
 _NO_KEY_FRAME_S = 30.0  # packets that say nothing wrong, but never make a picture
 _BARREN_S = 10.0  # packets that made pictures before: a new connection begins with a key frame, which may be far off on this one
 _TICK_S = 0.001
+# What decoders make of damage. A damaged header may also ask for what no decoder has, or for what makes no sense (EINVAL).
+_DAMAGE = (av.error.InvalidDataError, av.error.PatchWelcomeError)
 
 
 class Decoding:
@@ -33,6 +35,7 @@ class Decoding:
         self._numbers = numbers
         self.failure: Exception | None = None
         self.good = self.damaged = 0
+        self._wrong = ""  # what the decoder said of the newest damaged packet
         self.since = monotonic()
         self._good_at, self._barren = self.since, 0  # when the newest good picture came, and packets since then
         self._proven = proven
@@ -56,12 +59,17 @@ class Decoding:
             return
         pictures = []
         failed = ""
-        try:
-            pictures = self._context.decode(packet)
-        except av.error.InvalidDataError:
+        if packet.size == 0 and packet.dts is not None:
+            # A buffer that the driver of a capture device marked as damaged, or left empty. To a decoder it would mean the end.
             self.damaged += 1
-        except av.FFmpegError as error:
-            failed = error.strerror
+        else:
+            try:
+                pictures = self._context.decode(packet)
+            except av.FFmpegError as error:
+                if self._is_damage(error):
+                    self.damaged, self._wrong = self.damaged + 1, error.strerror
+                else:
+                    failed = error.strerror
         captured = monotonic()
         self._barren += 1
         if failed and self.decoder:
@@ -88,6 +96,10 @@ class Decoding:
         elif self.failure is None and self._barren >= _GARBAGE_PACKETS and captured - self._good_at >= _BARREN_S:
             self.failure = SourceLostError(f"{self.source}: for {captured - self._good_at:.0f} s nothing it sent was a picture", "garbage")
 
+    def _is_damage(self, error: av.FFmpegError) -> bool:
+        """Whether an error costs one picture. Of a decoder asked for by name EINVAL may also mean that its device can not do it at all."""
+        return isinstance(error, _DAMAGE) or (isinstance(error, av.error.ArgumentError) and (not self.decoder or self.good > 0))
+
     def _fail_decoder(self, reason: str) -> None:
         self.failure = SourceLostError(f"{self.source}: {reason}", "unsupported") if self._proven or self.good else ConfigError(reason)
 
@@ -95,7 +107,8 @@ class Decoding:
         """The error for a stream without one good picture after so many seconds and damaged packets; None while it may come."""
         if self.good or self.damaged < packets or monotonic() - self.since < seconds:
             return None
-        return SourceLostError(f"{self.source}: what it sends can not be decoded: not one picture of it", "garbage")
+        wrong = f" ({self._wrong})" if self._wrong else ""
+        return SourceLostError(f"{self.source}: what it sends can not be decoded: not one picture of it{wrong}", "garbage")
 
 
 def _owned(frame: Frame) -> Frame:

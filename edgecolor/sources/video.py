@@ -18,14 +18,18 @@ from edgecolor.sources.planes import Deinterlacer, frame_of
 # A decoder that falls this far behind the clock (the machine slept, was stopped) goes on from now: a camera does not
 # send again what nobody took.
 _LATE_S = 1.0
+# A longer step from picture to picture is a hole in the file, or the seam of two that were joined: a feed does not stand still for it.
+# In a file of few pictures a second (a time lapse) such steps are its rate.
+_LONGEST_STEP_S = 5.0
 _UNKNOWN_RATE = 25.0
 
 
 class VideoSource:
     """The frames of a file's first video stream, paced by pts on the monotonic clock.
 
-    loop: start again at the end, for ever; pts goes on without a jump. color: False drops the file's chroma. name: shown in
-    place of the file's. Interlaced pictures are deinterlaced. Raises VideoError when the file can not be read as video.
+    loop: start again at the end, for ever. pts goes on without a jump there, and where the file's own times go back or make a
+    long one. color: False drops the file's chroma. name: shown in place of the file's. Interlaced pictures are deinterlaced.
+    Raises VideoError when the file can not be read as video.
     """
 
     live = False
@@ -39,6 +43,7 @@ class VideoSource:
         self._sequence = 0
         with self._open() as container:
             self.rate = float(container.streams.video[0].average_rate or 0.0)
+        self._longest_step = max(_LONGEST_STEP_S, 2.0 / self.rate if self.rate else 0.0)
 
     def frames(self, stop: Event) -> Iterator[Frame]:
         """Yield each frame when it is due, until ``stop`` is set or a file that is not looped ends. Raises VideoError."""
@@ -71,31 +76,28 @@ class VideoSource:
         return container
 
     def _pictures(self) -> Generator[tuple[Any, float], None, None]:
-        """Decoded pictures with their time in seconds from the first one, which goes on rising when the file is looped."""
-        offset = 0.0
+        """Decoded pictures with their time in seconds from the first one; it never goes back, over the file's seams and over loops."""
+        position = duration = 0.0
         while True:
-            length = 0.0
+            found = False
+            before: float | None = None
             with self._open() as container:
-                first: float | None = None
                 for picture in self._decode(container):
-                    time = picture.time
-                    if time is None:  # raw streams have no timestamps: count instead
-                        time = length
-                    first = time if first is None else first
-                    # Never backwards: broken timestamps must not stall the clock.
-                    position = max(time - first, 0.0)
-                    yield picture, offset + position
-                    length = max(length, position + self._duration(picture))
-            if length == 0.0:
+                    # Raw streams have no times, and between two rounds of a loop they do not tell: count instead.
+                    step = duration if before is None or picture.time is None else picture.time - before
+                    position += step if 0.0 <= step <= self._longest_step else duration
+                    yield picture, position
+                    found, before = True, picture.time
+                    duration = self._duration(picture, duration)
+            if not found:
                 raise VideoError(f"{self.path}: not one picture in it can be decoded")
             if not self.loop:
                 return
-            offset += length
 
-    def _duration(self, picture: Any) -> float:
-        if picture.duration and picture.time_base:
-            return float(picture.duration * picture.time_base)
-        return 1.0 / (self.rate or _UNKNOWN_RATE)
+    def _duration(self, picture: Any, usual: float) -> float:
+        """Seconds that a picture is shown; ``usual`` where it does not say so, or tells of the hole that comes after it (MP4)."""
+        said = float(picture.duration * picture.time_base) if picture.duration and picture.time_base else 0.0
+        return said if 0.0 < said <= self._longest_step else usual or 1.0 / (self.rate or _UNKNOWN_RATE)
 
     def _decode(self, container: Any) -> Iterator[Any]:
         stream = container.streams.video[0]
@@ -111,9 +113,7 @@ class VideoSource:
                 raise VideoError(f"{self.path}: reading stopped: {error.strerror}") from error
             try:
                 pictures = packet.decode()
-            except av.error.InvalidDataError:
-                continue  # one damaged packet costs its own picture, not the rest of the file
-            except av.FFmpegError as error:
-                raise VideoError(f"{self.path}: can not be decoded: {error.strerror}") from error
+            except av.FFmpegError:
+                continue  # one damaged packet costs its own picture, not the rest of the file, whatever the decoder makes of it
             for picture in pictures:
                 yield from deinterlacer.push(picture)

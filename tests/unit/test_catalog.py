@@ -9,7 +9,7 @@ import pytest
 from edgecolor import catalog
 from edgecolor.assets import Model
 from edgecolor.colorizer import TfliteNetwork
-from edgecolor.errors import AssetNotFoundError
+from edgecolor.errors import AssetNotFoundError, ConfigError
 from tests.conftest import ROOT
 
 MODELS = ROOT / "models"
@@ -100,6 +100,12 @@ def test_a_colorizer_of_the_auto_model_says_what_it_took(caplog: pytest.LogCaptu
     with caplog.at_level("INFO"):
         network = TfliteNetwork("auto", None, 1, None)
     assert network.model.name in caplog.text and "model" in caplog.text
+
+
+def test_auto_on_a_delegate_is_refused_before_anything_is_measured(speeds: dict[str, float]) -> None:
+    for fallback in (None, "cpu"):
+        with pytest.raises(ConfigError, match=r"model auto with delegate edgetpu:usb.*name the compiled one"):
+            TfliteNetwork("auto", None, 1, "edgetpu:usb", fallback)
 
 
 @pytest.mark.parametrize(("key", "value"), [("scores", [1]), ("scores", {"val": [1]}), ("network", [1])])

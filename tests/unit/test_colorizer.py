@@ -48,6 +48,7 @@ def test_a_frame_keeps_its_own_luma_array(colorizer: Colorizer) -> None:
     colored = colorizer.colorize(frame)
     assert colored.y is frame.y and colored.cb is not None
     assert (colored.pts, colored.sequence, colored.captured, colored.matrix) == (1.5, 7, frame.captured, "bt709")
+    assert (frame.origin, colored.origin) == ("camera", "guess"), "these are not the camera's own colours"
 
 
 def test_a_gray_guess_gives_the_middle_code_in_every_depth_and_range() -> None:

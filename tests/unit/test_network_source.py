@@ -144,6 +144,9 @@ def test_times_only_rise_and_keep_their_distances() -> None:
 # Judging what comes
 
 
+PACKET = SimpleNamespace(size=1, dts=0)
+
+
 class Packets:
     """A decoder that refuses what it is given, and the stream around it."""
 
@@ -165,17 +168,22 @@ def judged(error: Exception | None, monkeypatch: pytest.MonkeyPatch, interval: f
     monkeypatch.setattr(decoding_module, "monotonic", lambda: clock.now)
     decoding = Decoding("camera", Packets(error), "", iter(range(9)), timed=True)
     for number in range(10_000):
-        assert list(decoding.frames(object())) == []
+        assert list(decoding.frames(PACKET)) == []
         if decoding.failure is not None:
             return decoding.failure, number + 1
         clock.now += interval
     raise AssertionError("never judged")
 
 
-def test_damaged_packets_are_garbage_after_some_seconds_and_some_packets(monkeypatch: pytest.MonkeyPatch) -> None:
-    damage = av.error.InvalidDataError(1, "damaged")
+# A damaged header asks for what this decoder never had, or for what nothing can have.
+DAMAGE = [av.error.InvalidDataError, av.error.PatchWelcomeError, av.error.ArgumentError]
+
+
+@pytest.mark.parametrize("kind", DAMAGE)
+def test_damaged_packets_are_garbage_after_some_seconds_and_some_packets(monkeypatch: pytest.MonkeyPatch, kind: type[Exception]) -> None:
+    damage = kind(1, "odd header")
     failure, packets = judged(damage, monkeypatch, 0.04)
-    assert failure.kind == "garbage" and 50 < packets < 200
+    assert failure.kind == "garbage" and 50 < packets < 200 and "(odd header)" in str(failure)
     failure, packets = judged(damage, monkeypatch, 2.0)
     assert failure.kind == "garbage" and packets == 10
 
@@ -198,20 +206,20 @@ class Fading(Packets):
         return super().decode(packet) if self.pictures < 0 else [plain_frame("gray", np.zeros((16, 16), np.uint8))]
 
 
-@pytest.mark.parametrize("error", [None, av.error.InvalidDataError(1, "damaged")])
+@pytest.mark.parametrize("error", [None, *(kind(1, "damaged") for kind in DAMAGE)])
 def test_a_camera_whose_pictures_are_none_any_more_is_lost(monkeypatch: pytest.MonkeyPatch, error: Exception | None) -> None:
     clock = SimpleNamespace(now=0.0)
     monkeypatch.setattr(decoding_module, "monotonic", lambda: clock.now)
     decoding = Decoding("camera", Fading(error), "", count(), timed=True)
     while decoding.failure is None:
         clock.now += 0.04
-        list(decoding.frames(object()))
+        list(decoding.frames(PACKET))
         assert clock.now < 60
     assert isinstance(decoding.failure, SourceLostError) and decoding.failure.kind == "garbage" and clock.now > 10
     seldom = Decoding("camera", Fading(None), "", count(), timed=True)
     for _ in range(15):
         clock.now += 20.0
-        list(seldom.frames(object()))
+        list(seldom.frames(PACKET))
     assert seldom.failure is None, "of a slow camera a few packets may fail"
 
 
@@ -225,7 +233,7 @@ def test_a_chosen_decoder_that_worked_and_fails_is_a_loss_and_no_wrong_setting(m
         monkeypatch.setattr(decoding_module, "explicit_decoder", lambda *_, decoder=decoder: decoder)
         decoding = Decoding("camera", decoder, "h264_v4l2m2m", count(), timed=True, proven=proven)
         while decoding.failure is None:
-            list(decoding.frames(object()))
+            list(decoding.frames(PACKET))
         assert isinstance(decoding.failure, error) and "h264_v4l2m2m" in str(decoding.failure)
     monkeypatch.setattr(decoding_module, "explicit_decoder", refuse)
     for error, proven in ((ConfigError, False), (SourceLostError, True)):
@@ -233,6 +241,30 @@ def test_a_chosen_decoder_that_worked_and_fails_is_a_loss_and_no_wrong_setting(m
         assert isinstance(failure, error) and "can not be opened" in str(failure)
 
 
-def test_what_a_decoder_does_not_know_is_unsupported(monkeypatch: pytest.MonkeyPatch) -> None:
-    failure, packets = judged(av.error.PatchWelcomeError(1, "not yet implemented"), monkeypatch, 0.04)
-    assert failure.kind == "unsupported" and packets == 1 and "not yet implemented" in str(failure)
+def test_what_a_chosen_decoder_takes_for_wrong_arguments_is_damage_once_it_has_made_a_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    decoder = Fading(av.error.ArgumentError(22, "Invalid argument"))
+    monkeypatch.setattr(decoding_module, "explicit_decoder", lambda *_: decoder)
+    for pictures, failure in ((1, type(None)), (0, ConfigError)):
+        decoder.pictures = pictures
+        decoding = Decoding("camera", decoder, "h264_v4l2m2m", count(), timed=True)
+        for _ in range(3):
+            list(decoding.frames(PACKET))
+        assert type(decoding.failure) is failure and decoding.good == pictures
+
+
+def test_a_decoder_that_fails_is_unsupported(monkeypatch: pytest.MonkeyPatch) -> None:
+    failure, packets = judged(av.error.ExternalError(1, "no such codec"), monkeypatch, 0.04)
+    assert failure.kind == "unsupported" and packets == 1 and "no such codec" in str(failure)
+
+
+def test_an_empty_buffer_of_a_capture_device_costs_one_picture_and_does_not_end_the_decoder(tmp_path: Path) -> None:
+    path = write(tmp_path / "camera.avi", [plain_frame("yuvj420p", np.full((48, 64), 99, np.uint8))] * 4, codec="mjpeg")
+    with av.open(str(path)) as container:
+        decoding = Decoding("/dev/video0", container.streams.video[0], "", count(), timed=True)
+        frames = 0
+        for packet in container.demux(video=0):
+            empty = av.Packet(b"")
+            empty.dts = packet.dts
+            for given in (empty, packet) if packet.size else (packet,):
+                frames += len(list(decoding.frames(given)))
+    assert (frames, decoding.damaged) == (4, 4)

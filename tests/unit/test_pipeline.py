@@ -243,8 +243,12 @@ def test_a_slow_sink_gets_the_newest_frame_and_drops_are_counted(line: Line) -> 
     assert line.pipeline.state()["frames"]["dropped"] == 7
 
 
-def test_with_quick_chroma_every_frame_leaves_with_its_own_guess() -> None:
-    line = Line(rate=0.1, smoothing=0)  # a quarter of ten seconds of patience: the machine may be as busy as it likes
+@pytest.mark.parametrize("promised", [True, False])
+def test_with_quick_chroma_every_frame_leaves_with_its_own_guess(promised: bool) -> None:
+    # A quarter of ten seconds of patience: the machine may be as busy as it likes.
+    line = Line(rate=0.1 if promised else 0.0, smoothing=0)
+    if not promised:  # as cameras with MJPEG over HTTP do not
+        line.pipeline._frames_in.rate = lambda: 0.1  # type: ignore[method-assign]
     line.network.work_s = 0.02  # long enough for the output to be first, did it not wait
     line.pipeline.start()
     try:
@@ -423,6 +427,23 @@ def test_the_rate_of_guesses_can_be_limited() -> None:
             line.feed_one(frame(sequence))
         assert line.network.calls == 1
         assert line.pipeline.state()["chroma"]["limit"] == 0.02
+
+
+def test_who_asks_now_and_then_gets_the_same_guess_until_another_is_due_and_holds_nothing_up() -> None:
+    with Line(chroma_rate=0.02) as line:  # one in 50 s, far longer than a test waits
+        for sequence in (0, 2, 4):
+            line.sink.color = True
+            assert line.feed_one(frame(sequence)).origin == "guess"
+            line.sink.color = False
+            assert line.feed_one(frame(sequence + 1)).cb is None
+            assert line.network.calls == 1
+            assert line.pipeline._chroma._frame is None, "nobody wants it any more"
+        line.pipeline._chroma._clock = lambda: time.monotonic() + 50
+        line.feed_one(frame(6))
+        until(lambda: line.pipeline._chroma._newest is None)
+        line.sink.color = True
+        assert line.feed_one(frame(7)).origin == "guess"
+        assert line.network.seen == [0, 7]
 
 
 # --- Feeds with colours of their own

@@ -94,6 +94,7 @@ def test_a_password_in_a_flag_works_and_is_warned_of() -> None:
         ("[publish]\nurl = 'rtsp://[::1:8554/porch'", r":2: publish\.url: url 'rtsp://\[::1:8554/porch': .*an IPv6 address stands"),
         ("[publish]\nbitrate = 1", r":2: publish\.bitrate: bitrate 1 is not between 50 and 100000"),
         ("[network]\nthreads = -1", r":2: network\.threads: threads -1 is not between"),
+        ("[network]\nthreads = 1\nmodel = 'auto'\ndelegate = 'edgetpu'", r":3: network\.model: model auto with delegate edgetpu: "),
         ("[sauce]\n", r":1: unknown key 'sauce'; did you mean 'source'\?"),
     ],
 )

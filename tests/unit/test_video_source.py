@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Iterator
+from fractions import Fraction
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -85,6 +87,28 @@ def test_looping_has_no_seam_in_pts_sequence_or_time(tmp_path: Path, clock: Cloc
     assert [int(frame.y[0, 0]) for frame in frames] == [20, 21, 22, 23, 24] * 8
 
 
+def test_a_hole_in_the_times_and_a_seam_of_joined_files_are_no_pause(tmp_path: Path, clock: Clock) -> None:
+    hole = write(tmp_path / "hole.mp4", numbered(6), codec="mpeg4", pts=[0, 40, 80, 3_600_080, 3_600_120, 3_600_160])
+    early, late = (
+        write(tmp_path / f"{begin}.ts", numbered(6), codec="mpeg4", pts=[begin + 40 * n for n in range(6)]) for begin in (2_000, 9_000)
+    )
+    joined = [hole]
+    for first, second in ((early, late), (late, early)):
+        joined.append(tmp_path / f"{first.stem}-{second.stem}.ts")
+        joined[-1].write_bytes(first.read_bytes() + second.read_bytes())
+    for path in joined:
+        source = VideoSource(path, loop=True)
+        due = [(frame.pts, clock.now) for frame in islice(source.frames(ClockEvent(clock)), 40)]
+        assert np.allclose(np.diff(np.array(due, float), axis=0), 0.04, atol=1e-6), path.name
+
+
+def test_pictures_that_are_far_apart_by_the_files_rate_are_no_hole(tmp_path: Path, clock: Clock) -> None:
+    lapse = VideoSource(write(tmp_path / "lapse.mkv", numbered(4), rate=Fraction(1, 60)))  # type: ignore[arg-type]
+    assert [frame.pts for frame in lapse.frames(ClockEvent(clock))] == pytest.approx([0, 60, 120, 180])
+    pause = VideoSource(write(tmp_path / "pause.mkv", numbered(3), pts=[0, 4_900, 4_940]))
+    assert [frame.pts for frame in pause.frames(ClockEvent(clock))] == pytest.approx([0, 4.9, 4.94])
+
+
 def test_a_slow_taker_is_caught_up_with_and_lateness_does_not_add_up(tmp_path: Path, clock: Clock) -> None:
     source = VideoSource(write(tmp_path / "loop.mkv", numbered(5), rate=20), loop=True)
     for number, frame in enumerate(islice(source.frames(ClockEvent(clock)), 100)):
@@ -113,7 +137,7 @@ def test_real_time_is_kept(tmp_path: Path) -> None:
 
 
 def test_stop_ends_a_wait_at_once(tmp_path: Path) -> None:
-    source = VideoSource(write(tmp_path / "slow.mkv", numbered(2), pts=[0, 60_000]))
+    source = VideoSource(write(tmp_path / "slow.mkv", numbered(2), rate=Fraction(1, 60)))  # type: ignore[arg-type]
     stop = threading.Event()
     frames = source.frames(stop)
     next(frames)
@@ -171,6 +195,17 @@ def test_damage_in_the_middle_costs_pictures_but_not_the_file(tmp_path: Path, cl
     frames = [plain_frame("yuv420p", noise.integers(16, 236, (48, 64), np.uint8)) for _ in range(30)]
     path = damaged(write(tmp_path / "hurt.ts", frames, codec="mpeg4"), 0.4, 0.5)
     assert len(list(VideoSource(path).frames(ClockEvent(clock)))) > 15
+
+
+def test_a_damaged_header_that_asks_for_what_the_decoder_has_not_costs_one_picture(tmp_path: Path, clock: Clock) -> None:
+    path = write(tmp_path / "hurt.avi", [plain_frame("yuvj420p", np.full((48, 64), 99, np.uint8))] * 6, codec="mjpeg")
+    content = bytearray(path.read_bytes())
+    third = [found.start() for found in re.finditer(b"\xff\xc0", content)][2]  # the header of a JPEG picture (SOF0)
+    content[third + 11] = 0x51  # luma of five times the width of the picture's smallest part
+    path.write_bytes(content)
+    with av.open(str(path)) as container, pytest.raises(av.error.PatchWelcomeError):
+        list(container.decode(video=0))
+    assert len(list(VideoSource(path).frames(ClockEvent(clock)))) == 5
 
 
 def test_a_looped_file_without_one_picture_ends_with_an_error_instead_of_spinning(tmp_path: Path, clock: Clock) -> None:
