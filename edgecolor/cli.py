@@ -26,13 +26,13 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def add_model_options(parser: argparse.ArgumentParser) -> None:
-    """Options of every command that runs a network."""
+def add_model_options(parser: argparse.ArgumentParser, threads: str = "one a core; tflite: one a free core") -> None:
+    """Options of every command that runs a network. threads: how many it gets without --threads, for the help."""
     group = parser.add_argument_group("network")
     group.add_argument("--model", default="edgecolor",
                        help="name of a shipped model, path of a .tflite file with its card, or auto: the best that is fast enough here")
     group.add_argument("--runtime", choices=("litert", "tflite"), help="TFLite runtime (default: the first that is installed)")
-    group.add_argument("--threads", type=int, metavar="N", help="threads of the network (default: one a core; tflite: one a free core)")
+    group.add_argument("--threads", type=int, metavar="N", help=f"threads of the network (default: {threads})")
     group.add_argument("--delegate", metavar="NAME", help="edgetpu[:usb|:pci|:N] runs on a Coral; an absent one is an error")
 
 

@@ -37,7 +37,7 @@ def colorize_fits(data: bytes, colorizer: Colorizer, *, max_megapixels: float = 
     try:
         fits: Any = importlib.import_module("astropy.io.fits")
     except ImportError as error:
-        raise RuntimeMissingError(f"astropy can not be loaded ({error}); pip install 'edgecolor[fits]'") from error
+        raise RuntimeMissingError(f"astropy can not be loaded ({error}); pip install '.[fits]' in a checkout") from error
     if not data.startswith(b"SIMPLE  =") or len(data) % _BLOCK:
         raise PictureError("not a FITS file, or cut off: its length is no multiple of 2880")
     tool = creator_tool(getattr(colorizer.network, "model", None))

@@ -46,7 +46,7 @@ class Signer:
         try:
             self._c2pa: Any = importlib.import_module("c2pa")
         except ImportError as error:
-            raise RuntimeMissingError(f"c2pa-python can not be loaded ({error}); pip install 'edgecolor[c2pa]'") from error
+            raise RuntimeMissingError(f"c2pa-python can not be loaded ({error}); pip install '.[c2pa]' in a checkout") from error
         certificates, (key, algorithm) = _read(signature.certificate, secret=False), _private_key(signature.key)
         try:
             self._signer = self._c2pa.Signer.from_info(self._c2pa.C2paSignerInfo(algorithm, certificates, key, None))

@@ -83,7 +83,7 @@ class Cluster:
             from distributed import Client
             from distributed.security import Security
         except ImportError as error:
-            raise ConfigError(f"--scheduler needs Dask ({error}); pip install 'edgecolor[cluster]'") from error
+            raise ConfigError(f"--scheduler needs Dask ({error}); pip install '.[cluster]' in a checkout") from error
         self._part_s = part_seconds
         self._network, self._settings, self._folder = network, settings, folder.absolute()
         self._done: SimpleQueue[Any] = SimpleQueue()  # futures, and (key, number of the part, share of it)

@@ -82,6 +82,8 @@ class Worker:
         gray = settings.force or is_monochrome(picture.sample)
         if gray:
             content = colorize_picture(picture, self.colorizer, job.format, settings.quality)
+            if job.format == "bmp":
+                self.warnings = ("a BMP has no place for the mark of guessed colour; --format png has",)
             if self.signer:
                 content = self.signer.sign_picture(content, job.format, picture.data, picture.header.format, job.source, self.tool)
         elif job.format == picture.header.format:

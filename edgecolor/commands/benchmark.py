@@ -17,13 +17,13 @@ def add_parser(subparsers: Any) -> None:
     from edgecolor.cli import add_model_options
 
     parser = subparsers.add_parser("benchmark", help="time every stage of a live frame on this board")
-    add_model_options(parser)
+    add_model_options(parser, threads="1")
     parser.add_argument("--reference", type=Path, metavar="FILE", help="any .tflite to compare with (a checkout has MobileNetV2)")
     parser.add_argument("--rounds", type=int, default=60, help="measurements of each stage; their median counts (default 60)")
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print JSON instead of a table")
     form.add_argument("--report", action="store_true",
-                      help="print Markdown to paste into an issue: the board, what it runs, and the figures; nothing that names you")
+                      help="print Markdown to tell others: the board, what it runs, and the figures; nothing that names you")
 
 
 def run(arguments: argparse.Namespace) -> int:

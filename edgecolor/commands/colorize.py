@@ -59,7 +59,7 @@ def add_parser(subparsers: Any) -> None:
     video.add_argument("--deinterlace", action="store_true", help="make whole pictures of fields (this changes luma)")
     video.add_argument("--leave-out", action="store_true", help="leave out what the output's container can not hold, instead of failing")
     video.add_argument("--label", choices=_LABELS, help="burn a line that says so into the picture, in that corner")
-    c2pa = parser.add_argument_group("signing (C2PA, pip install 'edgecolor[c2pa]')")
+    c2pa = parser.add_argument_group("signing (C2PA, pip install '.[c2pa]' in a checkout)")
     c2pa.add_argument("--c2pa-certificate", type=Path, metavar="PEM", help="sign each export: the certificate, and those that vouch for it")
     c2pa.add_argument("--c2pa-key", type=Path, metavar="PEM", help="the certificate's private key, readable by its owner only")
     add_model_options(parser)

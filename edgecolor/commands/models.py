@@ -11,13 +11,14 @@ def add_parser(subparsers: Any) -> None:
     """Add this command's options."""
     parser = subparsers.add_parser("models", help="list the models with their scores, and their speed on this board")
     parser.add_argument("--runtime", choices=("litert", "tflite"), help="TFLite runtime (default: the first that is installed)")
-    parser.add_argument("--threads", type=int, metavar="N", help="threads of the network (default: the cores that are free)")
+    parser.add_argument("--threads", type=int, metavar="N", help="threads of the network (default: one a core; tflite: one a free core)")
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Measure and print; 1 when a model can not be used."""
     from edgecolor.catalog import AUTO, choose, list_models, measure_ms, score, share_of_gray
+    from edgecolor.errors import ModelError
 
     rows: list[dict[str, Any]] = []
     for listed in list_models():
@@ -27,7 +28,11 @@ def run(arguments: argparse.Namespace) -> int:
             continue
         card = listed.model.card
         given = card["contract"]["input"]
-        ms = measure_ms(listed.model, arguments.runtime, arguments.threads)
+        try:
+            ms = measure_ms(listed.model, arguments.runtime, arguments.threads)
+        except ModelError as error:  # sound, but not for this runtime, which says so in several lines
+            rows.append({**row, "error": " ".join(str(error).split())})
+            continue
         row |= {
             "sha256": card["sha256"], "bytes": len(listed.model.content), "dtype": given["dtype"],
             "size": [given["shape"][2], given["shape"][1]], "parameters": card.get("network", {}).get("parameters"),

@@ -40,7 +40,7 @@ _FLAGS: tuple[tuple[str, str | tuple[Any], tuple[str, str], str], ...] = (
     ("--publish", "rtsp://HOST/PATH", ("publish", "url"), "send H.264 to a server such as MediaMTX or go2rtc as well"),
     ("--publish-credentials", "FILE", ("publish", "credentials"), "that server's user:password"),
     ("--encoder", "NAME", ("publish", "encoder"), "FFmpeg encoder of H.264, as h264_v4l2m2m (default libx264)"),
-    ("--model", "NAME", ("network", "model"), "a shipped model, or the path of a .tflite file with its card (default edgecolor)"),
+    ("--model", "NAME", ("network", "model"), "a shipped model, the path of a .tflite file with its card, or auto (default edgecolor)"),
     ("--runtime", "litert|tflite", ("network", "runtime"), "TFLite runtime (default: the first that is installed)"),
     ("--threads", "N", ("network", "threads"), "threads of the network (default: one a core; tflite: one a free core)"),
     ("--delegate", "NAME", ("network", "delegate"), "edgetpu[:usb|:pci|:N] runs on a Coral; an absent one is an error"),

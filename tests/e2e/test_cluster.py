@@ -24,7 +24,7 @@ from tests.e2e.test_colorize import colorize, command, environment, files
 from tests.videos import gray_frames, times, write
 
 DEADLINE_S = 120
-pytest.importorskip("distributed", reason="Dask is not installed; pip install 'edgecolor[cluster]'")
+pytest.importorskip("distributed", reason="Dask is not installed; pip install '.[cluster]'")
 # Counts what each worker does: one line in a file for each time that work on a job begins.
 COUNTED = """
 import os

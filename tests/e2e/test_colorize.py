@@ -271,7 +271,8 @@ def test_two_hundred_malformed_pictures_in_one_run(tmp_path):
     assert count >= 200 and len(files(folder)) == count + 1
     done = colorize(folder, "-o", out)
     assert done.returncode == 1
-    failed = complaints(done)
+    warned = [line for line in complaints(done) if line.endswith("a BMP has no place for the mark of guessed colour; --format png has")]
+    failed = [line for line in complaints(done) if line not in warned]
     assert len(failed) >= 150
     written = files(out)
     assert len(written) == count + 1 - len(failed) and "sound.jpg" in written
@@ -279,7 +280,8 @@ def test_two_hundred_malformed_pictures_in_one_run(tmp_path):
         with Image.open(out / name) as witness:
             witness.load()
         decode_picture((out / name).read_bytes())
-    other = [line for line in done.stderr.splitlines() if line not in failed and not line.startswith("INFO: ")]
+    assert len(warned) == sum(name.endswith(".bmp") for name in written)
+    other = [line for line in done.stderr.splitlines() if line not in (*failed, *warned) and not line.startswith("INFO: ")]
     assert other == []
 
 

@@ -60,6 +60,18 @@ def test_colour_is_copied_and_recorded_as_that(job, colorizer):
     assert outcome.result == "copied" and outcome.record.sha256 == outcome.record.output_sha256
 
 
+def test_a_bmp_that_can_not_say_that_its_colours_are_guessed_is_a_warning(job, colorizer):
+    source, target = job.source.with_suffix(".bmp"), job.target.with_suffix(".bmp")
+    source.write_bytes(samples.good()["gray.bmp"])
+    bmp = Job(source, target, "bmp", "a.bmp", "a.bmp", 1)
+    worker = Worker(SETTINGS, colorizer)
+    assert worker.perform(bmp).warnings == ("a BMP has no place for the mark of guessed colour; --format png has",)
+    assert worker.perform(job).warnings == (), "of another format"
+    source.write_bytes(samples.pillow(samples.color(shape=(90, 120)), "BMP"))
+    copied = worker.perform(replace(bmp, replace=True))
+    assert (copied.result, copied.warnings) == ("copied", ()), "nothing is guessed"
+
+
 def test_a_known_source_is_only_compared(job, colorizer):
     record = replace(perform(job, SETTINGS, colorizer).record, mtime_ns=5, source="/elsewhere")
     made = job.target.stat().st_mtime_ns

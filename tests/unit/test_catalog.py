@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from edgecolor import catalog
+from edgecolor import catalog, cli
 from edgecolor.assets import Model
 from edgecolor.colorizer import TfliteNetwork
-from edgecolor.errors import AssetNotFoundError, ConfigError
+from edgecolor.commands import models
+from edgecolor.errors import AssetNotFoundError, ConfigError, ModelError
 from tests.conftest import ROOT
 
 MODELS = ROOT / "models"
@@ -94,6 +95,26 @@ def test_auto_never_takes_the_baseline_or_a_model_without_scores(tmp_path: Path)
 def test_measuring_runs_the_real_network() -> None:
     listed = {item.name: item.model for item in catalog.list_models([MODELS])}
     assert listed["seed"] and catalog.measure_ms(listed["seed"], threads=1) > 0
+
+
+def test_a_model_that_the_runtime_can_not_load_costs_its_own_row_alone(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def measure(model: Model, *_: object) -> float:
+        if model.name == "seed":
+            raise ModelError("the tflite runtime can not load the model: Didn't find op\nRegistration failed.\n")
+        return 5.0
+
+    monkeypatch.setattr(catalog, "measure_ms", measure)
+    arguments = cli.build_parser().parse_args(["models"])
+    assert models.run(arguments) == 1
+    table = capsys.readouterr().out
+    assert "seed: can not be used: the tflite runtime can not load the model: Didn't find op Registration failed.\n" in table
+    assert "\nedgecolor-tiny  128x128" in table and "--model auto takes edgecolor" in table
+    arguments.json = True
+    assert models.run(arguments) == 1
+    rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)["models"]}
+    assert "Registration failed." in rows["seed"]["error"] and "ms" not in rows["seed"] and rows["edgecolor"]["ms"] == 5.0
 
 
 def test_a_colorizer_of_the_auto_model_says_what_it_took(caplog: pytest.LogCaptureFixture) -> None:

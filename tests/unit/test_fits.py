@@ -122,5 +122,5 @@ def test_a_mistake_of_the_network_is_not_called_damage(colorizer):
 
 def test_without_astropy_it_is_said_what_to_install(colorizer, monkeypatch):
     monkeypatch.setitem(sys.modules, "astropy.io.fits", None)
-    with pytest.raises(RuntimeMissingError, match=r"pip install 'edgecolor\[fits\]'"):
+    with pytest.raises(RuntimeMissingError, match=r"pip install '\.\[fits\]' in a checkout"):
         colorize_fits(b"", colorizer)

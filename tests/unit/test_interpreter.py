@@ -119,7 +119,7 @@ def test_available_runtimes_names_litert_first() -> None:
 def answers(script: str, data: Path, folder: Path) -> list[NDArray[np.int_]]:
     """The outputs of shape (1, h, w, 2) that a script wrote to first.npy and second.npy, of a photo's luma."""
     if "tflite" not in available_runtimes():
-        message = "tflite-runtime is not installed; pip install 'edgecolor[tflite]' on Python 3.11"
+        message = "tflite-runtime is not installed; pip install '.[tflite]' on Python 3.11"
         if os.environ.get("CI") == "true":
             pytest.fail(message)
         pytest.skip(message)

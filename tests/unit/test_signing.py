@@ -134,5 +134,5 @@ def test_keys_and_certificates_that_will_not_do(signature, tmp_path):
 
 def test_without_the_library_it_is_said_what_to_install(signature, monkeypatch):
     monkeypatch.setitem(sys.modules, "c2pa", None)
-    with pytest.raises(RuntimeMissingError, match=r"pip install 'edgecolor\[c2pa\]'"):
+    with pytest.raises(RuntimeMissingError, match=r"pip install '\.\[c2pa\]' in a checkout"):
         Signer(signature)
