@@ -42,7 +42,7 @@ def filled_frame(pixel_format: str, *planes: np.ndarray) -> av.VideoFrame:
 
 
 def write(
-    path: Path, frames: Sequence[av.VideoFrame], *, codec: str = "ffv1", rate: int = 25, pts: Sequence[int] | None = None,
+    path: Path, frames: Sequence[av.VideoFrame], *, codec: str = "ffv1", rate: int | Fraction = 25, pts: Sequence[int] | None = None,
     color_range: int = 0, colorspace: int = 2, rotation: int = 0,
     options: dict[str, str] | None = None, time_base: Fraction = Fraction(1, 1000),
 ) -> Path:

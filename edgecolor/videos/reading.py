@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Callable, Iterator
 from fractions import Fraction
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +91,7 @@ class Reader:
         self._last: int | None = None
         self._reason = ""
 
-    @property
+    @cached_property
     def seconds(self) -> float:
         """Duration as the file promises it; 0 where it does not."""
         if self.stream.duration:
@@ -138,12 +139,13 @@ class Reader:
             raise VideoError(f"{self.path}: not one picture in it can be decoded{self._reason}")
 
     def _time(self, picture: Any) -> None:
-        ratio = picture.time_base / self.time_base  # the deinterlacer has a finer clock
-        pts = None if picture.pts is None else round(picture.pts * ratio)
-        lasting = picture.duration = round((picture.duration or 0) * ratio)
-        step = max(1, round(1 / (self.rate * self.time_base)))
+        pts, lasting = picture.pts, picture.duration or 0
+        if picture.time_base != self.time_base:  # the deinterlacer has a finer clock
+            ratio = picture.time_base / self.time_base
+            pts = None if pts is None else round(pts * ratio)
+            lasting = picture.duration = round(lasting * ratio)
         if pts is None:
-            pts = 0 if self._last is None else self._last + (lasting or step)
+            pts = 0 if self._last is None else self._last + (lasting or max(1, round(1 / (self.rate * self.time_base))))
         if self._last is not None and pts <= self._last:
             pts, self.repaired = self._last + 1, self.repaired + 1
         picture.pts, picture.time_base = pts, self.time_base

@@ -244,11 +244,11 @@ def test_a_slow_sink_gets_the_newest_frame_and_drops_are_counted(line: Line) -> 
 
 
 @pytest.mark.parametrize("promised", [True, False])
-def test_with_quick_chroma_every_frame_leaves_with_its_own_guess(promised: bool) -> None:
+def test_with_quick_chroma_every_frame_leaves_with_its_own_guess(promised: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     # A quarter of ten seconds of patience: the machine may be as busy as it likes.
     line = Line(rate=0.1 if promised else 0.0, smoothing=0)
     if not promised:  # as cameras with MJPEG over HTTP do not
-        line.pipeline._frames_in.rate = lambda: 0.1  # type: ignore[method-assign]
+        monkeypatch.setattr(line.pipeline._frames_in, "rate", lambda: 0.1)
     line.network.work_s = 0.02  # long enough for the output to be first, did it not wait
     line.pipeline.start()
     try:

@@ -103,7 +103,7 @@ def test_a_hole_in_the_times_and_a_seam_of_joined_files_are_no_pause(tmp_path: P
 
 
 def test_pictures_that_are_far_apart_by_the_files_rate_are_no_hole(tmp_path: Path, clock: Clock) -> None:
-    lapse = VideoSource(write(tmp_path / "lapse.mkv", numbered(4), rate=Fraction(1, 60)))  # type: ignore[arg-type]
+    lapse = VideoSource(write(tmp_path / "lapse.mkv", numbered(4), rate=Fraction(1, 60)))
     assert [frame.pts for frame in lapse.frames(ClockEvent(clock))] == pytest.approx([0, 60, 120, 180])
     pause = VideoSource(write(tmp_path / "pause.mkv", numbered(3), pts=[0, 4_900, 4_940]))
     assert [frame.pts for frame in pause.frames(ClockEvent(clock))] == pytest.approx([0, 4.9, 4.94])
@@ -137,7 +137,7 @@ def test_real_time_is_kept(tmp_path: Path) -> None:
 
 
 def test_stop_ends_a_wait_at_once(tmp_path: Path) -> None:
-    source = VideoSource(write(tmp_path / "slow.mkv", numbered(2), rate=Fraction(1, 60)))  # type: ignore[arg-type]
+    source = VideoSource(write(tmp_path / "slow.mkv", numbered(2), rate=Fraction(1, 60)))
     stop = threading.Event()
     frames = source.frames(stop)
     next(frames)
